@@ -1,0 +1,56 @@
+"""Every test runs sealed off: an own HOME, no user or system git configuration, nothing of the caller's environment."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+_KEPT = {"PATH", "LANG", "LC_ALL", "CI", "PYENV_ROOT", "PYENV_VERSION", "VIRTUAL_ENV", "COVERAGE_PROCESS_START"}
+
+
+@pytest.fixture(autouse=True)
+def hermetic(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """An environment that is the same on every machine."""
+    for name in list(os.environ):
+        if name not in _KEPT and not name.startswith(("PYTEST", "_PYTEST")):
+            monkeypatch.delenv(name)
+    home = tmp_path_factory.mktemp("home")
+    fixed = {
+        "HOME": str(home),
+        "XDG_RUNTIME_DIR": str(_private(home / "run")),
+        "XDG_CACHE_HOME": str(home / "cache"),
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_AUTHOR_NAME": "Ann Author",
+        "GIT_AUTHOR_EMAIL": "ann@example.org",
+        "GIT_COMMITTER_NAME": "Ann Author",
+        "GIT_COMMITTER_EMAIL": "ann@example.org",
+        "GIT_EDITOR": "false",
+        "TERM": "dumb",
+    }
+    for name, value in fixed.items():
+        monkeypatch.setenv(name, value)
+
+
+def _private(path: Path) -> Path:
+    path.mkdir(mode=0o700)
+    return path
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """One line that counts what was skipped and why."""
+    reasons: dict[str, int] = {}
+    for report in terminalreporter.stats.get("skipped", []):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        reasons[reason.removeprefix("Skipped: ")] = reasons.get(reason.removeprefix("Skipped: "), 0) + 1
+    said = "; ".join(f"{count} x {reason}" for reason, count in sorted(reasons.items())) or "none"
+    terminalreporter.write_line(f"skipped: {sum(reasons.values())} ({said})")
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Where CI=true a skipped test is a missing part, so it fails the run."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("CI") == "true" and reporter is not None and reporter.stats.get("skipped") and exitstatus == 0:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
