@@ -42,7 +42,7 @@ class SpawnInput(ToolInput, frozen=True):
     ) = UNSET
     reasoning_effort: (
         Annotated[
-            str, Meta(pattern=r"^[a-z]{1,16}$", description="For instance low, medium or high; what the model knows.")
+            str, Meta(pattern=r"^[a-z]{1,16}(?![\s\S])", description="For instance low, medium or high; what the model knows.")
         ]
         | UnsetType
     ) = UNSET
@@ -95,7 +95,7 @@ class SpawnInput(ToolInput, frozen=True):
     ) = UNSET
     config: (
         Annotated[
-            dict[Annotated[str, Meta(pattern=r"^[A-Za-z0-9_\-.\"]{1,256}$")], ConfigValue],
+            dict[Annotated[str, Meta(pattern=r"^[A-Za-z0-9_\-.\"]{1,256}(?![\s\S])")], ConfigValue],
             Meta(
                 max_length=limits.CONFIG_KEYS, description="Codex configuration for this worker: dotted key and value."
             ),

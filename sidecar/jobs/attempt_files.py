@@ -1,0 +1,33 @@
+"""The files of one attempt, named once: `jobs/<job id>/<attempt>/` in the state directory.
+
+Standard library only: the runner is started with `-I -S` and loads this module and its four siblings `supervision`,
+`alarm`, `records` and `family` (with `processes`) by their paths, nothing else of the package.
+"""
+
+PROMPT = "prompt"
+"""The task, UTF-8; the worker's standard input."""
+SPEC = "spec.json"
+"""What the runner starts: argv, env, cwd, time-out, grace. 0600, deleted at the end (it holds the environment)."""
+SPOOL = "events.jsonl"
+"""The worker's standard output, byte for byte."""
+STDERR = "stderr.txt"
+LAST_MESSAGE = "last-message.txt"
+SCHEMA = "report-schema.json"
+OWN_EVENTS = "own.jsonl"
+"""Our own events (spawned, cancel, final), appended by the sidecar only."""
+TIMES = "times.jsonl"
+"""(offset, time) pairs of the spool, appended by the first reader."""
+LOCK = "lock"
+"""Held (flock) by the runner as long as it lives."""
+CLAIM = "claim"
+"""Made with O_EXCL before the worker is started: nobody starts the attempt again."""
+RUNNER = "runner.json"
+"""`{pid, startTime, childPid, childStartTime, startedAt, bootId}`, by rename, once the worker exists."""
+CONTROL = "control"
+"""A FIFO that the runner reads; any byte makes it look at STOP."""
+STOP = "stop"
+"""The stop that was asked for: `term` or `kill`; durable."""
+EXIT = "exit.json"
+"""`{outcome, exitCode, finishedAt, strays, why}`, by fsync and rename."""
+MARKER_ENV = "CODEX_SIDECAR_JOB"
+"""In the environment of every process of a worker: `<job id>/<attempt>`."""

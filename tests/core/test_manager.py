@@ -1,0 +1,237 @@
+"""The job manager with real processes: states, slots, cancel, time limits, dependencies, waiting."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from sidecar.jobs.changes import Change
+from sidecar.model.errors import SidecarError
+from sidecar.model.settings import CodexSettings, LimitSettings, Settings
+from tests.support.plain import alive, ended, open_manager, task, until
+
+SLEEP = "import time; print('activity sleeping', flush=True); time.sleep(60)"
+STUBBORN = """
+import signal, subprocess, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+child = subprocess.Popen([sys.executable, '-S', '-c', 'import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(60)'],
+                         start_new_session=True)
+print('activity', child.pid, flush=True)
+time.sleep(60)
+"""
+
+
+async def test_a_job_runs_and_its_result_is_kept(tmp_path: Path) -> None:
+    async with open_manager(tmp_path / "state", tmp_path) as manager:
+        changes: list[Change] = []
+        manager.subscribe(changes.append)
+        job = await manager.spawn(
+            task("print('thread T1'); print('usage 7'); print('wrote a.py'); print('all good')", tmp_path),
+            on_dirty="refuse",
+        )
+        assert job.status == "starting"
+        assert job.label == "w1"
+        assert job.started_at is not None
+        end = await ended(manager, job.job_id)
+        assert (end.status, end.exit_code, end.error) == ("done", 0, None)
+        assert (end.thread_id, end.modified_files) == ("T1", ["a.py"])
+        assert end.usage is not None
+        assert end.usage.input_tokens == 7
+        assert [file.path for file in end.touched_files] == ["a.py"]
+        assert manager.final_text(end) == "all good"
+        assert not (manager.store.directory(job.job_id) / "env.json").exists()
+        assert {change.kind for change in changes} >= {"job", "events", "limits"}
+    async with open_manager(tmp_path / "state", tmp_path) as manager:
+        again = await manager.job(job.job_id)
+        assert again == end
+        assert manager.final_text(again) == "all good"
+        assert (await manager.spawn(task("pass", tmp_path), on_dirty="refuse")).label == "w2"
+
+
+async def test_the_worker_has_the_environment_of_its_front_end_and_it_is_private(tmp_path: Path) -> None:
+    async with open_manager(tmp_path / "state", tmp_path) as manager:
+        new = task("import os, time; print(os.environ['SECRET']); time.sleep(1)", tmp_path)
+        new.env["SECRET"] = "s3cret"
+        job = await manager.spawn(new, on_dirty="refuse")
+        env = manager.store.directory(job.job_id) / "env.json"
+        assert env.stat().st_mode & 0o777 == 0o600
+        end = await ended(manager, job.job_id)
+        assert manager.final_text(end) == "s3cret"
+        left = [path for path in (tmp_path / "state").rglob("*") if path.is_file() and b"SECRET" in path.read_bytes()]
+        assert left == [manager.store.attempt(job) / "prompt"]
+
+
+async def test_limits_hold_and_the_queue_is_first_come_first_served(tmp_path: Path) -> None:
+    settings = Settings(limits=LimitSettings(read=2, write=1))
+    async with open_manager(tmp_path / "state", tmp_path, settings) as manager:
+        wait = f"import time, os\nwhile not os.path.exists('{tmp_path}/go'): time.sleep(0.02)"
+        reads = [await manager.spawn(task(wait, tmp_path), on_dirty="refuse") for _ in range(4)]
+        writes = [await manager.spawn(task(wait, tmp_path, "workspace-write"), on_dirty="refuse") for _ in range(3)]
+        assert [job.status for job in reads] == ["starting", "starting", "queued", "queued"]
+        assert [job.status for job in writes] == ["starting", "queued", "queued"]
+        assert manager.queue().positions == {
+            reads[2].job_id: 1, reads[3].job_id: 2, writes[1].job_id: 1, writes[2].job_id: 2,
+        }  # fmt: skip
+        assert manager.slot_counts() == {"read": (2, 2), "write": (1, 2)}
+        (tmp_path / "go").touch()
+        ends = [await ended(manager, job.job_id) for job in reads + writes]
+        assert {job.status for job in ends} == {"done"}
+        starts = [job.started_at for job in ends[4:]]
+        assert starts == sorted(starts)  # type: ignore[type-var]
+        assert [
+            (one.finished_at or 0) <= (two.started_at or 0) for one, two in zip(ends[4:], ends[5:], strict=False)
+        ] == [True, True]
+
+
+async def test_a_cancel_ends_the_whole_tree_and_force_does_so_at_once(tmp_path: Path) -> None:
+    async with open_manager(tmp_path / "state", tmp_path) as manager:
+        job = await manager.spawn(task(STUBBORN, tmp_path), on_dirty="refuse")
+        await until(lambda: (manager.live[job.job_id].parser.activity or "").isdigit())
+        child = int(manager.live[job.job_id].parser.activity or "0")
+        stopping, success = await manager.cancel(job.job_id, force=False)
+        assert (stopping.status, success) == ("stopping", True)
+        start = time.monotonic()
+        _, success = await manager.cancel(job.job_id, force=True)
+        assert success
+        end = await ended(manager, job.job_id)
+        assert time.monotonic() - start < 5
+        assert (end.status, end.exit_code, end.error) == ("cancelled", -9, None)
+        assert not alive(child)
+        assert (await manager.cancel(job.job_id, force=True))[1] is False
+
+
+async def test_a_queued_job_is_cancelled_without_starting(tmp_path: Path) -> None:
+    settings = Settings(limits=LimitSettings(read=1, write=1))
+    async with open_manager(tmp_path / "state", tmp_path, settings) as manager:
+        first = await manager.spawn(task(SLEEP, tmp_path), on_dirty="refuse")
+        second = await manager.spawn(task(f"open('{tmp_path}/ran', 'w')", tmp_path), on_dirty="refuse")
+        cancelled, success = await manager.cancel(second.job_id, force=False)
+        assert (cancelled.status, success) == ("cancelled", True)
+        await manager.cancel(first.job_id, force=True)
+        await ended(manager, first.job_id)
+        assert cancelled.started_at is None
+        assert not (tmp_path / "ran").exists()
+
+
+async def test_a_cancel_during_the_start_is_not_lost(tmp_path: Path) -> None:
+    async with open_manager(tmp_path / "state", tmp_path) as manager:
+        for delay in (0, 0.005, 0.02, 0.03, 0.04, 0.06):
+            job = await manager.spawn(task(SLEEP, tmp_path), on_dirty="refuse")
+            await asyncio.sleep(delay)
+            await manager.cancel(job.job_id, force=True)
+            assert (await ended(manager, job.job_id, 8)).status == "cancelled"
+
+
+async def test_a_job_past_its_time_is_failed_as_timed_out(tmp_path: Path) -> None:
+    async with open_manager(tmp_path / "state", tmp_path) as manager:
+        job = await manager.spawn(task(SLEEP, tmp_path, timeout_ms=1000), on_dirty="refuse")
+        end = await ended(manager, job.job_id)
+        assert end.status == "failed"
+        assert end.error is not None
+        assert end.error.kind == "timed-out"
+        assert "1 s" in end.error.message
+
+
+async def test_a_program_that_is_not_there_fails_the_job_with_a_word(tmp_path: Path) -> None:
+    async with open_manager(
+        tmp_path / "state", tmp_path, Settings(codex=CodexSettings(path="/nowhere/codex"))
+    ) as manager:
+        job = await manager.spawn(task("pass", tmp_path), on_dirty="refuse")
+        end = await ended(manager, job.job_id)
+        assert end.status == "failed"
+        assert end.error is not None
+        assert "/nowhere/codex" in end.error.message
+
+
+async def test_dependents_start_after_done_and_are_cancelled_after_anything_else(tmp_path: Path) -> None:
+    async with open_manager(tmp_path / "state", tmp_path) as manager:
+        good = await manager.spawn(task("import time; time.sleep(0.2)", tmp_path), on_dirty="refuse")
+        after_good = await manager.spawn(task("print('after')", tmp_path, depends_on=[good.job_id]), on_dirty="refuse")
+        bad = await manager.spawn(task("import time, sys; time.sleep(0.2); sys.exit(3)", tmp_path), on_dirty="refuse")
+        after_bad = await manager.spawn(task("pass", tmp_path, depends_on=[bad.job_id]), on_dirty="refuse")
+        far = await manager.spawn(task("pass", tmp_path, depends_on=[after_bad.job_id]), on_dirty="refuse")
+        assert [job.status for job in (after_good, after_bad, far)] == ["queued"] * 3
+        ends = [await ended(manager, job.job_id) for job in (good, after_good, bad, after_bad, far)]
+        assert [job.status for job in ends] == ["done", "done", "failed", "cancelled", "cancelled"]
+        assert (ends[1].started_at or 0) >= (ends[0].finished_at or 1e18)
+        assert ends[3].error is not None
+        assert bad.job_id in ends[3].error.message
+        late = await manager.spawn(task("pass", tmp_path, depends_on=[bad.job_id]), on_dirty="refuse")
+        assert (await ended(manager, late.job_id)).status == "cancelled"
+        with pytest.raises(SidecarError) as caught:
+            await manager.spawn(task("pass", tmp_path, depends_on=["nothing"]), on_dirty="refuse")
+        assert caught.value.kind == "unknown-job"
+
+
+async def test_jobs_whose_files_overlap_do_not_run_together(tmp_path: Path) -> None:
+    async with open_manager(tmp_path / "state", tmp_path) as manager:
+        program = "import time; time.sleep(0.3)"
+        jobs = [
+            await manager.spawn(task(program, tmp_path, "workspace-write", expected_files=[pattern]), on_dirty="refuse")
+            for pattern in ("src/**", "src/a.py", "docs/a.md")
+        ]
+        assert [job.status for job in jobs] == ["starting", "queued", "starting"]
+        ends = [await ended(manager, job.job_id) for job in jobs]
+        assert (ends[1].started_at or 0) >= (ends[0].finished_at or 1e18)
+
+
+async def test_wait_any_names_the_first_that_ended_and_times_out_normally(tmp_path: Path) -> None:
+    async with open_manager(tmp_path / "state", tmp_path) as manager:
+        slow = await manager.spawn(task(SLEEP, tmp_path), on_dirty="refuse")
+        assert await manager.wait_any([slow.job_id], 0.05) is None
+        assert await manager.wait_any([slow.job_id], 0) is None
+        quick = await manager.spawn(task("pass", tmp_path), on_dirty="refuse")
+        assert await manager.wait_any([slow.job_id, quick.job_id], 10) == quick.job_id
+        await manager.cancel(slow.job_id, force=True)
+        await ended(manager, slow.job_id)
+        assert await manager.wait_any([slow.job_id, quick.job_id], 10) == quick.job_id
+
+
+async def test_a_silent_worker_is_called_stalled_and_no_longer_when_it_speaks(tmp_path: Path) -> None:
+    settings = Settings(stalled_after_seconds=0.3)
+    async with open_manager(tmp_path / "state", tmp_path, settings) as manager:
+        told: list[bool] = []
+        manager.subscribe(lambda change: told.append(manager.is_stalled(change.id)) if change.kind == "job" else None)
+        program = "import time; print('one', flush=True); time.sleep(1); print('two', flush=True); time.sleep(0.2)"
+        job = await manager.spawn(task(program, tmp_path), on_dirty="refuse")
+        await until(lambda: manager.is_stalled(job.job_id))
+        await until(lambda: not manager.is_stalled(job.job_id))
+        await ended(manager, job.job_id)
+        assert True in told
+
+
+async def test_a_worker_killed_from_outside_is_failed_with_its_signal(tmp_path: Path) -> None:
+    async with open_manager(tmp_path / "state", tmp_path) as manager:
+        job = await manager.spawn(task("import os; os.kill(os.getpid(), 9)", tmp_path), on_dirty="refuse")
+        end = await ended(manager, job.job_id)
+        assert (end.status, end.exit_code) == ("failed", -9)
+
+
+async def test_a_killed_runner_leaves_an_interrupted_job_and_no_process(tmp_path: Path) -> None:
+    async with open_manager(tmp_path / "state", tmp_path) as manager:
+        job = await manager.spawn(
+            task("import os, time; print('activity', os.getpid(), flush=True); time.sleep(60)", tmp_path),
+            on_dirty="refuse",
+        )
+        await until(lambda: (manager.live[job.job_id].parser.activity or "").isdigit())
+        await until(lambda: manager.live[job.job_id].job.status == "running")
+        worker = int(manager.live[job.job_id].parser.activity or "0")
+        os.kill(manager.active_pids().pop(), 9)
+        end = await ended(manager, job.job_id)
+        assert end.status == "interrupted"
+        assert end.error is not None
+        assert not alive(worker)
+
+
+async def test_clock_jumps_change_no_duration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with open_manager(tmp_path / "state", tmp_path) as manager:
+        job = await manager.spawn(task("import time; time.sleep(0.5)", tmp_path), on_dirty="refuse")
+        real = time.time
+        monkeypatch.setattr(time, "time", lambda: real() - 86_400)
+        assert not manager.is_stalled(job.job_id)
+        assert await manager.wait_any([job.job_id], 10) == job.job_id
+        assert (await manager.job(job.job_id)).status == "done"

@@ -1,0 +1,57 @@
+"""A job manager on a disk of 2 MB that is full: a program, `full_disk_manager.py <mount point>`, in an own mount namespace.
+
+Prints one JSON object: what became of each job.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from sidecar.model.errors import SidecarError
+from tests.support.full_disk import ballast
+from tests.support.plain import ended, open_manager, task, until
+
+
+async def main(disk: Path) -> dict[str, Any]:
+    top = Path(tempfile.mkdtemp())
+    told: dict[str, Any] = {}
+    async with open_manager(disk / "state", top) as manager:
+        first = await manager.spawn(
+            task(
+                "print('thread T', flush=True)\nimport time, os\nwhile not os.path.exists('go'): time.sleep(.02)\nprint('end')",
+                top,
+            ),
+            on_dirty="refuse",
+        )
+        await until(lambda: manager.live[first.job_id].job.status == "running")
+        full = ballast(disk)
+
+        # A new job is refused, nothing is started and nothing is left behind.
+        try:
+            await manager.spawn(task("open('ran', 'w')", top), on_dirty="refuse")
+        except SidecarError as exc:
+            told["refused"] = exc.kind
+        told["ran"] = (top / "ran").exists()
+        told["directories"] = sum(1 for entry in (disk / "state" / "jobs").iterdir() if (entry / "env.json").exists())
+
+        # The running one ends while nothing can be recorded; its end is told as soon as there is room.
+        (top / "go").touch()
+        told["ended while full"] = await manager.wait_any([first.job_id], 3.0)
+        told["status while full"] = (await manager.job(first.job_id)).status
+        full.unlink()
+        end = await ended(manager, first.job_id)
+        told["end"] = [end.status, end.exit_code, end.thread_id]
+
+        # With room again everything goes on, with the next number.
+        again = await manager.spawn(task("print('ok')", top), on_dirty="refuse")
+        told["again"] = [again.label, (await ended(manager, again.job_id)).status]
+    return told
+
+
+if __name__ == "__main__":
+    print(json.dumps(asyncio.run(main(Path(sys.argv[1])))))
