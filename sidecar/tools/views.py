@@ -1,0 +1,78 @@
+"""How jobs look in answers. One place, so that every front end shows the same."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from sidecar.model.job import Job, JobError, Run, iso
+from sidecar.model.outputs import ErrorOutput, JobStatusOutput, LimitsOutput, RunOutput, SlotOutput, SpawnOutput
+
+if TYPE_CHECKING:
+    from sidecar.jobs.manager import JobManager
+    from sidecar.jobs.slots import Plan
+
+
+def error(found: JobError | None) -> ErrorOutput | None:
+    """A job's error in the one error shape."""
+    if found is None:
+        return None
+    return ErrorOutput(kind=found.kind, message=found.message, hint=found.hint, details=found.details)
+
+
+def spawned(job: Job, queue: Plan) -> SpawnOutput:
+    return SpawnOutput(
+        job_id=job.job_id,
+        label=job.label,
+        title=job.title,
+        status=job.status,
+        sandbox=job.sandbox,
+        started_at=iso(job.started_at),
+        queue_position=queue.positions.get(job.job_id),
+    )
+
+
+def job_status(job: Job, manager: JobManager, queue: Plan) -> JobStatusOutput:
+    """One job; `activity` of a queued one says what it waits for."""
+    return JobStatusOutput(
+        job_id=job.job_id,
+        label=job.label,
+        title=job.title,
+        status=job.status,
+        sandbox=job.sandbox,
+        exit_code=job.exit_code,
+        started_at=iso(job.started_at),
+        finished_at=iso(job.finished_at),
+        last_activity_at=iso(job.last_activity_at),
+        activity=queue.reasons.get(job.job_id, job.activity),
+        stalled=manager.is_stalled(job.job_id),
+        queue_position=queue.positions.get(job.job_id),
+        usage=job.usage,
+        error=error(job.error),
+    )
+
+
+def slots(manager: JobManager) -> LimitsOutput:
+    """K_read and K_write, and how they are used."""
+    counts, wanted = manager.slot_counts(), manager.settings().limits
+    return LimitsOutput(
+        read=SlotOutput(limit=wanted.read, running=counts["read"][0], queued=counts["read"][1]),
+        write=SlotOutput(limit=wanted.write, running=counts["write"][0], queued=counts["write"][1]),
+    )
+
+
+def run(found: Run | None) -> RunOutput | None:
+    if found is None:
+        return None
+    return RunOutput(run_id=found.run_id, head=found.head, recorded_at=iso(found.recorded_at) or "")
+
+
+def job_item(job: Job, manager: JobManager, queue: Plan) -> dict[str, Any]:
+    """A job as `codexSidecar/state` carries it: its status and the files."""
+    item: dict[str, Any] = msgspec.to_builtins(job_status(job, manager, queue))
+    item["runId"] = job.run_id
+    item["access"] = job.access
+    item["modifiedFiles"] = job.modified_files
+    item["touchedFiles"] = msgspec.to_builtins(job.touched_files)
+    return item
