@@ -1,0 +1,1 @@
+"""The A2 protocol: baseline, who wrote what, conflicts and their repair."""

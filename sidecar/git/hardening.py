@@ -1,0 +1,131 @@
+"""The environment of every git process: what a repository's own configuration could make git execute is switched off.
+
+A repository's configuration may come from an unpacked archive or from a worker, so it is foreign. A person's global and
+system configuration is theirs: a filter that it names (LFS, say) works on.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from git import Repo
+
+# Scopes of `git config --show-scope` that belong to the repository; an included file has the scope of its includer.
+FOREIGN_SCOPES = frozenset({"local", "worktree"})
+# Keys whose value is run as a program by git, or by git-lfs when a person's own filter starts it.
+EXECUTED = (
+    r"^(filter\..*\.(clean|smudge|process|required)"
+    r"|core\.(sshcommand|askpass|gitproxy|editor|pager|alternaterefscommand)"
+    r"|credential\.(.*\.)?helper"
+    r"|lfs\.(.*\.)?(standalonetransferagent|path|clean|smudge)|lfs\.extension\..*"
+    r"|gpg\.(.*\.)?program)$"
+)
+BASE = {
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_TERMINAL_PROMPT": "0",
+    # A partial clone would fetch what is missing, by a program that its configuration names.
+    "GIT_NO_LAZY_FETCH": "1",
+    "LC_ALL": "C",
+}
+ALWAYS = (
+    ("core.fsmonitor", "false"),
+    ("core.hooksPath", os.devnull),
+    ("diff.external", ""),
+)
+# Paths are names, never patterns; the three others would contradict it.
+LITERAL_PATHS = {
+    "GIT_LITERAL_PATHSPECS": "1",
+    "GIT_GLOB_PATHSPECS": "0",
+    "GIT_NOGLOB_PATHSPECS": "0",
+    "GIT_ICASE_PATHSPECS": "0",
+}
+# Every object and ref that a snapshot stands on is on the disk before anything in the work tree is moved.
+LASTING = (("core.fsync", "loose-object,pack,pack-metadata,reference"), ("core.fsyncMethod", "fsync"))
+# Private copies of the index are whole, whatever the person's own looks like.
+WHOLE_INDEX = (("core.splitIndex", "false"),)
+# Blobs are stored by exact bytes and names are kept as they are, also where Windows or macOS would refuse them.
+ANY_NAME = (("core.protectNTFS", "false"), ("core.protectHFS", "false"))
+
+
+def as_environment(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Configuration as environment variables; it goes before every file. Later pairs win, or add to a list."""
+    env: dict[str, str] = {}
+    count = 0
+    for key, value in pairs:
+        env[f"GIT_CONFIG_KEY_{count}"] = key
+        env[f"GIT_CONFIG_VALUE_{count}"] = value
+        count += 1
+    env["GIT_CONFIG_COUNT"] = str(count)
+    return env
+
+
+def overrides(repo: Repo) -> list[tuple[str, str]]:
+    """What has to be set over the repository's own configuration: the person's value where there is one, else nothing.
+
+    One git process; reading configuration executes nothing.
+    """
+    out: bytes = repo.git.config(
+        "--show-scope", "--includes", "-z", "--get-regexp", EXECUTED,
+        with_exceptions=False, stdout_as_string=False, strip_newline_in_stdout=False,
+    )  # fmt: skip
+    fields = [os.fsdecode(field) for field in out.split(b"\0")]
+    foreign: set[str] = set()
+    own: dict[str, list[str]] = {}
+    for scope, item in zip(fields[0::2], fields[1::2], strict=False):
+        # A key without `=` stands for true and has no newline.
+        key, newline, value = item.partition("\n")
+        if scope in FOREIGN_SCOPES:
+            foreign.add(key)
+        else:
+            own.setdefault(key, []).append(value if newline else "true")
+    pairs: list[tuple[str, str]] = []
+    for key in sorted(foreign):
+        # An empty value ends the list so far, so the person's own entries are said again behind it.
+        nothing = "false" if key.endswith(".required") else ""
+        pairs += [(key, value) for value in (nothing, *own.get(key, []))]
+    # A filter of the repository that is required but has been emptied would end git.
+    for name in {key.rsplit(".", 1)[0] for key in foreign if key.startswith("filter.")}:
+        if not any(own.get(f"{name}.{end}") for end in ("clean", "smudge", "process", "required")):
+            pairs.append((f"{name}.required", "false"))
+    return pairs
+
+
+def environment(repo: Repo) -> dict[str, str]:
+    """The hardened environment for looking at `repo`."""
+    return {**BASE, **as_environment((*ALWAYS, *overrides(repo)))}
+
+
+def plumbing_environment(repo: Repo) -> dict[str, str]:
+    """The hardened environment for the plumbing on `repo`."""
+    return {**BASE, **LITERAL_PATHS, **as_environment((*ALWAYS, *LASTING, *ANY_NAME, *WHOLE_INDEX, *overrides(repo)))}
+
+
+def scratch_environment(objects: str) -> dict[str, str]:
+    """The environment for a bare repository of our own that reads the objects in `objects`.
+
+    No configuration and no attributes of the real repository are looked at there: whatever merge drivers, diff drivers
+    or text conversions they name play no part, nor do a person's own.
+    """
+    pairs = (
+        *ALWAYS,
+        ("core.attributesFile", os.devnull),
+        ("core.fsync", "none"),
+        ("merge.default", "text"),
+        ("merge.conflictStyle", "diff3"),
+        # The trees hold a few files only; what they say of whole directories would be a guess.
+        ("merge.directoryRenames", "false"),
+        ("merge.renormalize", "false"),
+    )
+    quoted = "".join(
+        chr(byte) if 0x20 <= byte < 0x7F and byte not in b'"\\' else f"\\{byte:03o}" for byte in os.fsencode(objects)
+    )
+    return {
+        **BASE,
+        **LITERAL_PATHS,
+        **as_environment(pairs),
+        "GIT_ATTR_NOSYSTEM": "1",
+        "GIT_ALTERNATE_OBJECT_DIRECTORIES": f'"{quoted}"',
+    }
