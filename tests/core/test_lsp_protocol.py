@@ -276,10 +276,12 @@ async def test_arguments_and_results_pass_unchanged(slow: Slow) -> None:
         assert json.dumps(reply["result"]) == json.dumps({"value": ODD})
 
 
-async def test_text_that_is_no_unicode_passes_too(slow: Slow) -> None:
-    """Half a surrogate pair is legal in JSON and comes from editors; it has no UTF-8."""
+async def test_text_that_is_no_unicode_is_refused_and_the_connection_goes_on(slow: Slow) -> None:
+    """Half a surrogate pair is legal in JSON and comes from editors; it has no UTF-8, so no file could hold it."""
     async with connected(ScriptedCore()) as client:
-        assert (await client.call("echo", {"value": "\ud83d"}))["result"] == {"value": "\ud83d"}
+        error = (await client.call("echo", {"value": "\ud83d"}))["error"]
+        assert (error["data"]["kind"], error["data"]["details"]["field"]) == ("invalid-arguments", "value")
+        assert (await client.call("echo", {"value": "ok"}))["result"] == {"value": "ok"}
 
 
 async def test_ids_are_kept_as_they_are(slow: Slow) -> None:
