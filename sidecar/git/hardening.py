@@ -10,6 +10,8 @@ import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from sidecar.git.plumbing import c_quoted
+
 if TYPE_CHECKING:
     from git import Repo
 
@@ -119,13 +121,10 @@ def scratch_environment(objects: str) -> dict[str, str]:
         ("merge.directoryRenames", "false"),
         ("merge.renormalize", "false"),
     )
-    quoted = "".join(
-        chr(byte) if 0x20 <= byte < 0x7F and byte not in b'"\\' else f"\\{byte:03o}" for byte in os.fsencode(objects)
-    )
     return {
         **BASE,
         **LITERAL_PATHS,
         **as_environment(pairs),
         "GIT_ATTR_NOSYSTEM": "1",
-        "GIT_ALTERNATE_OBJECT_DIRECTORIES": f'"{quoted}"',
+        "GIT_ALTERNATE_OBJECT_DIRECTORIES": c_quoted(objects).decode("ascii"),
     }

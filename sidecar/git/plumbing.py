@@ -119,7 +119,12 @@ def nul_list(paths: Iterable[str]) -> bytes:
 
 def quoted_lines(paths: Iterable[str]) -> bytes:
     """Paths for commands that read lines: quoted as in C, so a newline in a name is no end of a line."""
-    return b"".join(b'"' + b"".join(map(_ESCAPES.__getitem__, os.fsencode(path))) + b'"\n' for path in paths)
+    return b"".join(c_quoted(path) + b"\n" for path in paths)
+
+
+def c_quoted(path: str) -> bytes:
+    """A path as git reads it between quotation marks."""
+    return b'"' + b"".join(map(_ESCAPES.__getitem__, os.fsencode(path))) + b'"'
 
 
 def argument_groups(paths: Iterable[str]) -> Iterator[list[str]]:

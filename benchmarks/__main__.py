@@ -1,0 +1,48 @@
+"""`python -m benchmarks`: measures, prints the table, and with --write keeps it in docs/performance.md."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import platform
+import sys
+from pathlib import Path
+
+from benchmarks import jobs
+from benchmarks.measure import Figure, table
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
+BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
+
+
+async def measure() -> list[Figure]:
+    return await jobs.figures()
+
+
+def write(text: str) -> None:
+    """Puts the table between its marks in docs/performance.md."""
+    page = PAGE.read_text()
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    PAGE.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--write", action="store_true", help="keep the table in docs/performance.md")
+    parser.add_argument("--json", action="store_true", help="print figures as JSON")
+    options = parser.parse_args()
+    figures = asyncio.run(measure())
+    if options.json:
+        print(json.dumps([{**vars(one), "ratio": one.ratio, "met": one.met} for one in figures]))
+        return 0
+    text = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}\n\n{table(figures)}"
+    print(text)
+    if options.write:
+        write(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
