@@ -8,7 +8,8 @@ import msgspec
 
 
 class Change(msgspec.Struct, frozen=True):
-    """One thing changed. `events`: new events of job `id` can be read by cursor; `job`: its status or facts."""
+    """One thing changed. `events`: new events of job `id` can be read by cursor; `job`: its status or facts;
+    `conflicts`: what `codex_conflicts` answers has changed (`id` is the run)."""
 
-    kind: Literal["job", "run", "limits", "events"]
+    kind: Literal["job", "run", "limits", "events", "conflicts"]
     id: str

@@ -249,7 +249,8 @@ class Lifecycle:
     ) -> None:
         """Gives a job its final status. Repeated by a later sidecar if this one dies in between; nothing doubles."""
         m = self._m
-        report = live.parser.report()
+        # In a thread: a hostile answer of many megabytes takes longer to read than the loop may be blocked.
+        report = await asyncio.to_thread(live.parser.report)
         started = live.log.offset > 0
         text = report.summary if started else ""
         modified = None if report.modified_files is None else list(report.modified_files)

@@ -91,7 +91,7 @@ class JobManager:
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener) if listener in self._listeners else None
 
-    def publish(self, kind: Literal["job", "run", "limits", "events"], id: str) -> None:
+    def publish(self, kind: Literal["job", "run", "limits", "events", "conflicts"], id: str) -> None:
         """Tells every listener; one that fails is logged and does not disturb the others."""
         change = Change(kind, id)
         for listener in list(self._listeners):

@@ -36,7 +36,6 @@ SEVERITIES: dict[ConflictKind, Severity] = {
 }
 """How loud each kind is once no worker of it runs any more."""
 
-
 SUGGESTED: dict[ConflictKind, tuple[Strategy, Strategy]] = {
     "lost-update": ("merge", "reconcile"),
     "edit-and-delete": ("merge", "rerun"),

@@ -41,9 +41,7 @@ class SpawnInput(ToolInput, frozen=True):
         | UnsetType
     ) = UNSET
     reasoning_effort: (
-        Annotated[
-            str, Meta(pattern=r"^[a-z]{1,16}(?![\s\S])", description="For instance low, medium or high; what the model knows.")
-        ]
+        Annotated[str, Meta(pattern=r"^[a-z]{1,16}(?![\s\S])", description="For instance low, medium, high.")]
         | UnsetType
     ) = UNSET
     working_directory: (

@@ -14,6 +14,8 @@ from sidecar.tools.caller import Caller
 from sidecar.tools.job_tools import JOB_TOOLS
 from sidecar.tools.tool import Tool
 
+__all__ = ["BY_COMMAND", "BY_NAME", "TOOLS", "Tool", "call", "check"]
+
 logger = logging.getLogger(__name__)
 
 TOOLS: tuple[Tool, ...] = JOB_TOOLS

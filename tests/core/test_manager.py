@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import time
 from pathlib import Path
@@ -18,8 +19,8 @@ SLEEP = "import time; print('activity sleeping', flush=True); time.sleep(60)"
 STUBBORN = """
 import signal, subprocess, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
-child = subprocess.Popen([sys.executable, '-S', '-c', 'import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(60)'],
-                         start_new_session=True)
+ignore = 'import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(60)'
+child = subprocess.Popen([sys.executable, '-S', '-c', ignore], start_new_session=True)
 print('activity', child.pid, flush=True)
 time.sleep(60)
 """
@@ -82,9 +83,10 @@ async def test_limits_hold_and_the_queue_is_first_come_first_served(tmp_path: Pa
         assert {job.status for job in ends} == {"done"}
         starts = [job.started_at for job in ends[4:]]
         assert starts == sorted(starts)  # type: ignore[type-var]
-        assert [
-            (one.finished_at or 0) <= (two.started_at or 0) for one, two in zip(ends[4:], ends[5:], strict=False)
-        ] == [True, True]
+        assert [(one.finished_at or 0) <= (two.started_at or 0) for one, two in itertools.pairwise(ends[4:])] == [
+            True,
+            True,
+        ]
 
 
 async def test_a_cancel_ends_the_whole_tree_and_force_does_so_at_once(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from sidecar.tools.table import BY_COMMAND, BY_NAME, TOOLS, Tool
+from sidecar.tools.table import BY_COMMAND, BY_NAME, TOOLS
+from sidecar.tools.tool import Tool
 
 
 def nodes(value: Any) -> Iterator[dict[str, Any]]:

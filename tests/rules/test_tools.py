@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidecar.model.errors import SidecarError
-from sidecar.tools.table import BY_NAME, TOOLS, Tool, check
+from sidecar.tools.table import BY_NAME, TOOLS, check
+from sidecar.tools.tool import Tool
 
 WORDS = ("x", "low", "a.b", "1")
 NO_STRINGS: list[Any] = [None, True, False, 0, 1, 1.0, [], ["x"], {}, {"x": "y"}]
