@@ -82,7 +82,7 @@ async def test_a_line_that_is_too_long_is_not_kept(monkeypatch: pytest.MonkeyPat
         piece = b"x" * 65_536
         for _ in range(800):
             reader.feed_data(piece)
-            while len(reader._buffer) > 65_536:  # type: ignore[attr-defined]  # noqa: ASYNC110
+            while len(reader._buffer) > 65_536:  # type: ignore[attr-defined]
                 await asyncio.sleep(0)
         reader.feed_data(b"\n" + PING + b"\n")
         reader.feed_eof()

@@ -1,4 +1,4 @@
-"""A job manager on a disk of 2 MB that is full: a program, `full_disk_manager.py <mount point>`, in an own mount namespace.
+"""A job manager on a full disk of 2 MB: a program, `full_disk_manager.py <mount point>`, in an own mount namespace.
 
 Prints one JSON object: what became of each job.
 """
@@ -16,6 +16,13 @@ from sidecar.model.errors import SidecarError
 from tests.support.full_disk import ballast
 from tests.support.plain import ended, open_manager, task, until
 
+WAITER = """
+import os, time
+print('thread T', flush=True)
+while not os.path.exists('go'): time.sleep(.02)
+print('end')
+"""
+
 
 async def main(disk: Path) -> dict[str, Any]:
     top = Path(tempfile.mkdtemp())
@@ -23,7 +30,7 @@ async def main(disk: Path) -> dict[str, Any]:
     async with open_manager(disk / "state", top) as manager:
         first = await manager.spawn(
             task(
-                "print('thread T', flush=True)\nimport time, os\nwhile not os.path.exists('go'): time.sleep(.02)\nprint('end')",
+                WAITER,
                 top,
             ),
             on_dirty="refuse",

@@ -1,4 +1,6 @@
-"""A process with a job manager under load, to be killed at any moment. `python -m tests.support.load_program STATE TOP MODE`.
+"""A process with a job manager under load, to be killed at any moment.
+
+Usage: python -m tests.support.load_program STATE TOP MODE
 
 Mode `load` takes up what is there and spawns job after job, at most six unfinished; for each one that the manager has
 acknowledged it prints `number jobId exitCode`. Mode `drain` waits until all jobs have ended and prints `drained`.

@@ -264,7 +264,7 @@ async def eventually(condition: Callable[[], bool]) -> None:
     """Waits until `condition` holds; fails where it does not in time."""
 
     async def wait() -> None:
-        while not condition():  # noqa: ASYNC110 - conditions of tests have no event.
+        while not condition():
             await asyncio.sleep(0.005)
 
     await asyncio.wait_for(wait(), PATIENCE)

@@ -197,7 +197,8 @@ async def test_a_cancelled_danger_worker_leaves_no_process(repo: Path, codex: di
     torture = prompt(
         "Do not die.",
         {
-            "sh": "trap '' TERM HUP; (setsid sh -c 'trap \"\" TERM; echo $$ >> pids; sleep 100' &) ; echo $$ >> pids; sleep 100",
+            "sh": "trap '' TERM HUP; (setsid sh -c 'trap \"\" TERM; echo $$ >> pids; sleep 100' &);"
+            " echo $$ >> pids; sleep 100",
             "args": {"yield_time_ms": 30000},
         },
         {"message": "?"},
