@@ -29,6 +29,8 @@ def hermetic(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathF
         "GIT_COMMITTER_EMAIL": "ann@example.org",
         "GIT_EDITOR": "false",
         "TERM": "dumb",
+        # Without one, Python adds LC_CTYPE to its own environment and its children's.
+        "LC_ALL": "C.UTF-8",
     }
     for name, value in fixed.items():
         monkeypatch.setenv(name, value)

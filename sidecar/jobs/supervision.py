@@ -66,6 +66,9 @@ def run(directory: str) -> int:
             exit_record.drop()
             return CLAIMED
     except (OSError, ValueError, KeyError, TypeError) as exc:
+        if os.path.exists(files.CLAIM):
+            # Whoever claimed it has ended already and taken the specification with it.
+            return CLAIMED
         _say(f"{type(exc).__name__}: {exc}".encode("utf-8", "replace")[:4000])
         return FAILED
 

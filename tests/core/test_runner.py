@@ -125,7 +125,9 @@ def test_the_worker_starts_with_default_signals(tmp_path: Path) -> None:
     hostile = "import os, signal, sys\nsignal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGCHLD})\n"
     hostile += "for s in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM): signal.signal(s, signal.SIG_IGN)\n"
     subprocess.run([*python(hostile + "os.execv(sys.argv[1], sys.argv[1:])"), *RUNNER, str(spec.directory)], check=True)
-    assert [line.split()[1] for line in output(spec).splitlines()] == [b"0" * 16] * 2
+    # Signals 32 and 33 belong to the C library, which lets nobody set them back.
+    masks = [int(line.split()[1], 16) & ~(0b11 << 31) for line in output(spec).splitlines()]
+    assert masks == [0, 0]
 
 
 def test_names_that_are_not_utf_8_reach_the_worker(tmp_path: Path) -> None:
