@@ -123,6 +123,10 @@ class Job(Record):
     expected_files: list[str] = []
     depends_on: list[str] = []
     config: dict[str, Any] = {}
+    follows: list[str] = []
+    """Jobs that must have ended, however, before this one starts; it is told what they changed."""
+    replaces: str | None = None
+    """The job that this one runs again."""
     resumes: str | None = None
     resume_thread: str | None = None
     attempt: int = 0
@@ -160,6 +164,13 @@ class Job(Record):
         return self.status in FINAL_STATUSES
 
 
+class WorkerCommit(Fact, frozen=True):
+    """A commit that a worker made, which is forbidden."""
+
+    job_id: str
+    commit: str
+
+
 class Run(Record):
     """One round of the A2 protocol: the write jobs that share a baseline."""
 
@@ -172,3 +183,8 @@ class Run(Record):
     closed_because: str | None = None
     worker_heads: list[str] = []
     """Commits that HEAD named after a worker moved it; such a commit never closes the run."""
+    worker_commits: list[WorkerCommit] = []
+    files: int = 0
+    """How many files of the baseline no commit held."""
+    snapshot_id: str | None = None
+    """What `stash` put aside."""
