@@ -10,21 +10,21 @@ import asyncio
 import secrets
 from typing import Literal
 
+from sidecar.git.baseline import Baselines
 from sidecar.git.repository import Repository
 from sidecar.jobs.journal import Journal
-from sidecar.model.errors import SidecarError
-from sidecar.model.job import Job, Run, now
+from sidecar.model.job import Job, Run, WorkerCommit, now
 
 OnDirty = Literal["refuse", "snapshot", "stash"]
-SHOWN_PATHS = 20
 
 
 class Runs:
     """The open run of one work tree."""
 
-    def __init__(self, journal: Journal, repository: Repository) -> None:
+    def __init__(self, journal: Journal, repository: Repository, baselines: Baselines) -> None:
         self._journal = journal
         self._repository = repository
+        self._baselines = baselines
         self._lock = asyncio.Lock()
         self.open: Run | None = None
 
@@ -45,17 +45,30 @@ class Runs:
         async with self._lock:
             if self.open is not None and unfinished:
                 return self.open
-            head, dirty = await asyncio.to_thread(lambda: (self._repository.head(), self._repository.dirty_paths()))
             if self.open is not None:
+                head, dirty = await asyncio.to_thread(lambda: (self._repository.head(), self._repository.dirty_paths()))
                 if dirty or head in self.open.worker_heads:
                     return self.open
                 await self._close("committed" if head != self.open.head else "unchanged")
-            if dirty:
-                raise _dirty(dirty, on_dirty)
-            run = Run(run_id=f"run-{secrets.token_hex(6)}", head=head, recorded_at=now())
+            run_id = f"run-{secrets.token_hex(6)}"
+            baseline = await asyncio.to_thread(self._baselines.record, run_id, on_dirty)
+            run = Run(
+                run_id=run_id,
+                head=baseline.head,
+                tree=baseline.tree,
+                recorded_at=baseline.recorded_at,
+                files=baseline.files,
+                snapshot_id=baseline.snapshot_id,
+            )
             await self._journal.save(run)
             self.open = run
             return run
+
+    async def begin(self) -> None:
+        """Closes the open run, whatever its changes: the next baseline holds them."""
+        async with self._lock:
+            if self.open is not None:
+                await self._close("begun anew")
 
     async def _close(self, because: str) -> None:
         assert self.open is not None
@@ -75,21 +88,9 @@ class Runs:
         head = await asyncio.to_thread(self._repository.head)
         if head is not None and head != job.head_at_start and head not in run.worker_heads:
             run.worker_heads.append(head)
+            run.worker_commits.append(WorkerCommit(job.job_id, head))
             await self._journal.save(run)
 
     async def head(self) -> str | None:
         """The commit that HEAD names now."""
         return await asyncio.to_thread(self._repository.head)
-
-
-def _dirty(paths: list[str], on_dirty: OnDirty) -> SidecarError:
-    shown = [path.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for path in paths]
-    more = f" and {len(paths) - SHOWN_PATHS} more" if len(paths) > SHOWN_PATHS else ""
-    tried = "" if on_dirty == "refuse" else f" onDirty {on_dirty!r} is not available in this version."
-    return SidecarError(
-        "dirty-tree",
-        f"The work tree has uncommitted changes: {', '.join(shown[:SHOWN_PATHS])}{more}.{tried}",
-        "Commit them or put them aside first. The two other ways are onDirty `snapshot` (they become part of the "
-        "baseline) and `stash` (they are saved and the tree is made clean).",
-        {"files": shown[:1000], "count": len(paths), "ways": ["refuse", "snapshot", "stash"]},
-    )

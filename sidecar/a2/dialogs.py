@@ -1,0 +1,164 @@
+"""What a person is asked before work is undone: the message, what exactly will happen, and the ways on.
+
+A client adds its own Cancel, so no button is named so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sidecar.a2.messages import SHOWN_FILES, SHOWN_JOBS, Worker, count, cut, listed, one_line, who
+
+
+@dataclass(frozen=True)
+class Dialog:
+    """A question. The first button is what Enter means."""
+
+    message: str
+    detail: str
+    buttons: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """Message and detail together, as a preview shows them."""
+        return f"{self.message}\n\n{self.detail}"
+
+
+@dataclass(frozen=True)
+class Undone:
+    """A worker and those of its files (paths) that are rolled back."""
+
+    worker: Worker
+    paths: Sequence[str]
+
+
+@dataclass(frozen=True)
+class UserEdit:
+    """A file that a person changed, in so many places; 0 where they cannot be counted."""
+
+    path: str
+    places: int = 0
+
+
+SAVE_AND_ROLL_BACK = "Save Snapshot and Roll Back"
+ROLL_BACK_AND_RERUN = "Roll Back and Re-run One by One"
+REVIEW_FIRST = "Review Changes First"
+CANCEL_WORKER = "Cancel Worker"
+CANCEL_AND_ROLL_BACK = "Cancel and Roll Back Its Files..."
+CANCEL_ALL = "Cancel All Workers"
+SAVE_AND_RESTORE = "Save Snapshot and Restore"
+
+
+def paths_listed(paths: Sequence[str]) -> str:
+    return listed(_cut(paths))
+
+
+def _cut(paths: Sequence[str]) -> list[str]:
+    return cut([one_line(path) for path in paths], SHOWN_FILES, "file")
+
+
+def roll_back(
+    paths: Sequence[str],
+    undone: Sequence[Undone],
+    *,
+    removed: Sequence[str] = (),
+    user_edits: Sequence[UserEdit] = (),
+    untouched: Sequence[str] = (),
+    snapshot: str | None = None,
+    keep_days: int,
+    rerun: Sequence[Worker] = (),
+) -> Dialog:
+    """Before files are rolled back.
+
+    Args:
+        paths: all files that are rolled back.
+        removed: those that did not exist before and go away.
+        user_edits: the person's own edits that are undone with them.
+        untouched: files with the person's edits that stay.
+        snapshot: the ref that will hold the state before; None where it gets its name only then.
+        keep_days: how long snapshots are kept.
+        rerun: the workers that run again afterwards, in this order.
+    """
+    again = f" and re-run {', then '.join(worker.label for worker in rerun)}" if rerun else ""
+    where = count(len(paths), "file")
+    shown = [f"{who(each.worker)} ({', '.join(_cut(each.paths))})" for each in undone]
+    lines = [f"Undone in this folder: {listed(cut(shown, SHOWN_JOBS, 'worker'))}."] if undone else []
+    if removed:
+        lines.append(f"{paths_listed(removed)} did not exist before and will be removed.")
+    if user_edits:
+        lines.append(f"Also undone: your own edits in {_edits_listed(user_edits)}.")
+    kept = [f"your edits in {paths_listed(untouched)}"] if untouched else []
+    lines.append(f"Not touched: {', '.join([*kept, 'ignored files', 'commits', 'branches', 'the index'])}.")
+    if len(rerun) > 1:
+        lines.append("Then these workers run again one by one, each told what the ones before it changed.")
+    lines.append(_snapshot_kept(snapshot, keep_days))
+    buttons = (ROLL_BACK_AND_RERUN, REVIEW_FIRST) if rerun else (SAVE_AND_ROLL_BACK, ROLL_BACK_AND_RERUN, REVIEW_FIRST)
+    return Dialog(f"Roll back {where} to the baseline{again}?", "\n".join(lines), buttons)
+
+
+def cancel_with_changes(worker: Worker, files: int) -> Dialog:
+    """Before a worker is cancelled that has changed files."""
+    them = (
+        "it stays as it is; roll back afterwards if you do not want it"
+        if files == 1
+        else ("they stay as they are; roll back afterwards if you do not want them")
+    )
+    return Dialog(
+        f"Cancel {who(worker)}?",
+        f"It has changed {count(files, 'file')}. {them[0].upper()}{them[1:]}.",
+        (CANCEL_WORKER, CANCEL_AND_ROLL_BACK),
+    )
+
+
+def cancel_all(workers: Sequence[tuple[Worker, int]]) -> Dialog:
+    """Before all workers are cancelled, each with the number of files that it has changed."""
+    lines = [f"{who(worker)}: {count(files, 'file')} changed" if files else who(worker) for worker, files in workers]
+    if any(files for _, files in workers):
+        lines.append("Changed files stay as they are; roll back afterwards if you do not want them.")
+    return Dialog(f"Cancel {count(len(workers), 'worker')}?", "\n".join(lines), (CANCEL_ALL,))
+
+
+def restore(
+    taken: str,
+    reason: str,
+    paths: Sequence[str],
+    *,
+    removed: Sequence[str] = (),
+    user_edits: Sequence[UserEdit] = (),
+    snapshot: str | None = None,
+    keep_days: int,
+) -> Dialog:
+    """Before a snapshot is brought back. It saves one itself: the undo of the undo.
+
+    Args:
+        taken: when the snapshot was taken, as the reader is to see it.
+        reason: why it was taken, as a part of a sentence.
+        paths: files that get the snapshot's contents.
+        removed: those of them that the snapshot does not have, so that they go away.
+        user_edits: the person's own edits that are replaced.
+        snapshot: the ref that will hold the state before; None where it gets its name only then.
+        keep_days: how long snapshots are kept.
+    """
+    lines = [f"Replaced in this folder: {paths_listed(paths)}."]
+    if removed:
+        lines.append(f"{paths_listed(removed)} did not exist then and will be removed.")
+    if user_edits:
+        lines.append(f"Also replaced: your own edits in {_edits_listed(user_edits)}.")
+    lines.append("Not touched: ignored files, commits, branches, the index.")
+    lines.append(_snapshot_kept(snapshot, keep_days))
+    message = f"Restore {count(len(paths), 'file')} from the snapshot of {one_line(taken)} ({one_line(reason)})?"
+    return Dialog(message, "\n".join(lines), (SAVE_AND_RESTORE, REVIEW_FIRST))
+
+
+def _edits_listed(edits: Sequence[UserEdit]) -> str:
+    shown = [f"{one_line(e.path)} ({count(e.places, 'place')})" if e.places else one_line(e.path) for e in edits]
+    return listed(cut(shown, SHOWN_FILES, "file"))
+
+
+def _snapshot_kept(ref: str | None, keep_days: int) -> str:
+    named = f"A snapshot is saved first: {ref}." if ref else "A snapshot is saved first."
+    return (
+        f'{named} "Codex Sidecar: Restore Snapshot..." brings everything back. '
+        f"Snapshots are kept for {count(keep_days, 'day')} in this repository only."
+    )

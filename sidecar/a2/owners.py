@@ -1,0 +1,62 @@
+"""Whom the lines of a file belong to, and the contents that a file had."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from sidecar.a2.board import Board
+from sidecar.a2.versions import USER
+from sidecar.a2.witness import Scene
+from sidecar.git.blobs import read_blobs
+from sidecar.git.repository import Repository
+from sidecar.model.job import Attribution, Job
+
+
+class LineOwner(msgspec.Struct, frozen=True):
+    """Lines `start` to `end` (from 1, both included) of a file's content and whom they belong to."""
+
+    start: int
+    end: int
+    writers: tuple[tuple[str, str, str], ...]
+    """(job id, label, title); ("user", "you", "") for a person; none: nobody is known."""
+    attribution: Attribution
+    at: float | None
+
+
+def owners_of(board: Board, scene: Scene, path: str, run_jobs: Sequence[Job]) -> list[LineOwner]:
+    """The owners of all lines that are not the baseline's, neighbours joined. Blocks."""
+    jobs = {job.job_id: job for job in run_jobs}
+    chain = board.load_chains(scene, [path], whole=True)[path]
+    at = {version.writers: version.at for version in chain.versions}
+    found: list[LineOwner] = []
+    for number, owner in enumerate(board.weave_of(chain).owners(), 1):
+        if not owner.writers:
+            continue
+        names = tuple(
+            (one, "you", "") if one == USER else (one, jobs[one].label, jobs[one].title)
+            for one in owner.writers
+            if one == USER or one in jobs
+        )
+        kind: Attribution = "seen" if owner.certain else "ambiguous"
+        last = found[-1] if found else None
+        if last is not None and last.end == number - 1 and (last.writers, last.attribution) == (names, kind):
+            found[-1] = msgspec.structs.replace(last, end=number)
+        else:
+            found.append(LineOwner(number, number, names, kind, at.get(owner.writers)))
+    return found
+
+
+def stored(repository: Repository, scene: Scene, path: str, side: str, run_jobs: Sequence[Job]) -> bytes | None:
+    """The baseline's content (`base`) or the last one of a worker (its label); None where there is none. Blocks."""
+    if side == "base":
+        oid = scene.base_of(path).oid
+    else:
+        ids = {job.job_id for job in run_jobs if job.label == side}
+        written = [one for one in scene.history.versions.get(path, []) if ids & set(one.writers)]
+        oid = written[-1].oid if written else None
+    if not oid:
+        return None
+    with repository.plumbing() as git:
+        return read_blobs(git, [oid]).get(oid)

@@ -1,0 +1,272 @@
+"""Repairs: what would be done (preview), and doing it (token). Snapshot first, act second, workers held meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from sidecar.a2 import dialogs
+from sidecar.a2.history import Settled
+from sidecar.a2.versions import USER
+from sidecar.a2.witness import Scene
+from sidecar.git.journal import Target
+from sidecar.git.repair import Repaired
+from sidecar.jobs.manager import NewJob
+from sidecar.model.a2_outputs import (
+    ActedOutput,
+    Preview,
+    PreviewFile,
+    PreviewJob,
+    PreviewOutput,
+    ReplacedJob,
+    RerunOutput,
+)
+from sidecar.model.conflict import Conflict
+from sidecar.model.errors import SidecarError, invalid
+from sidecar.model.job import Job, iso, now
+
+if TYPE_CHECKING:
+    from sidecar.a2.service import A2
+
+
+@dataclass
+class Plan:
+    """One repair, worked out and not done."""
+
+    preview: Preview
+    paths: list[str]
+    jobs: list[Job] = field(default_factory=list)
+    targets: dict[str, Target] | None = None
+    """None: the paths go back to the baseline."""
+    seen: Any = None
+
+
+class Plans:
+    """All repairs of the open run."""
+
+    def __init__(self, a2: A2) -> None:
+        self._a2 = a2
+
+    # -- what a repair works on ---------------------------------------------------------------------------------
+
+    async def scene(self) -> Scene:
+        if self._a2.witness.scene is None:
+            raise invalid("runId", "no run is open", "Spawn a write job first; it records the baseline.")
+        await self._a2.witness.settle()
+        await self._a2.refresh()
+        return self._a2.witness.scene
+
+    def conflict(self, conflict_id: str) -> Conflict:
+        conflict = self._a2.board.find(conflict_id)
+        if conflict is None:
+            raise SidecarError(
+                "unknown-conflict",
+                f"No open conflict {conflict_id[:80]!r} is known.",
+                "Use codex_conflicts to list the open ones.",
+                {"conflictId": conflict_id[:200]},
+            )
+        return conflict
+
+    async def jobs_of_run(self, job_ids: Sequence[str]) -> list[Job]:
+        found = [await self._a2.manager.job(job_id) for job_id in dict.fromkeys(job_ids)]
+        known = {job.job_id for job in self._a2.run_jobs()}
+        for index, job in enumerate(found):
+            if job.job_id not in known:
+                raise invalid(f"jobIds[{index}]", f"{job.label} is no write job of the open run", "")
+        return sorted(found, key=lambda job: job.number)
+
+    def files_of(self, scene: Scene, job: Job) -> set[str]:
+        """What a job wrote, or may have written, or reported, and differs from the baseline now."""
+        own = {path for path, all_ in scene.history.versions.items() if any(job.job_id in one.writers for one in all_)}
+        own |= {file.path for file in job.touched_files} | set(job.modified_files or ())
+        return own & self._a2.witness.changed
+
+    async def signatures(self, paths: Iterable[str]) -> Mapping[str, Any]:
+        return await asyncio.to_thread(self._a2.repairs.signatures, sorted(paths))
+
+    # -- roll back ----------------------------------------------------------------------------------------------
+
+    async def rollback_plan(self, scene: Scene, paths: set[str], jobs: list[Job], rerun: Sequence[Job] = ()) -> Plan:
+        ordered = sorted(paths)
+        touching = [job for job in self._a2.run_jobs() if self.files_of(scene, job) & paths]
+        undone = [dialogs.Undone(job, sorted(self.files_of(scene, job) & paths)) for job in touching]
+        removed = [path for path in ordered if scene.base_of(path).oid is None]
+        mine = sorted(
+            {path for path in ordered if any(USER in one.writers for one in scene.history.versions.get(path, []))}
+            | (self._a2.dirty_buffers() & paths)
+        )
+        untouched = sorted(self._a2.witness.changed - paths)
+        dialog = dialogs.roll_back(
+            ordered,
+            undone,
+            removed=removed,
+            user_edits=[dialogs.UserEdit(path) for path in mine],
+            untouched=untouched,
+            keep_days=self._a2.settings().snapshots.keep_days,
+            rerun=rerun,
+        )
+        preview = Preview(
+            text=dialog.text,
+            files=[
+                PreviewFile(path=path, action="is removed" if path in removed else "goes back to the baseline")
+                for path in ordered
+            ],
+            jobs=[PreviewJob(job_id=job.job_id, label=job.label, title=job.title) for job in touching],
+            user_edits=mine,
+            untouched=untouched,
+        )
+        signatures = await self.signatures(ordered)
+        return Plan(
+            preview, ordered, jobs, None, (sorted(signatures.items()), [(job.job_id, job.status) for job in jobs])
+        )
+
+    async def rollback(
+        self, paths: list[str] | None, job_ids: list[str] | None, token: str | None
+    ) -> PreviewOutput | ActedOutput:
+        """Brings files back to the baseline."""
+        scene = await self.scene()
+        changed = self._a2.witness.changed
+        jobs = await self.jobs_of_run(job_ids) if job_ids is not None else self._a2.run_jobs()
+        chosen: set[str] = set()
+        if paths is not None:
+            for index, path in enumerate(paths):
+                if path not in changed:
+                    raise invalid(f"paths[{index}]", f"{path[:200]!r} is as it was in the baseline", "")
+            chosen = set(paths)
+        if paths is None or job_ids is not None:
+            chosen |= {path for job in jobs for path in self.files_of(scene, job)}
+        if not chosen:
+            raise invalid(
+                "jobIds" if job_ids else "paths", "nothing differs from the baseline", "There is nothing to undo."
+            )
+        plan = await self.rollback_plan(scene, chosen, jobs if job_ids is not None else [])
+        call = ("rollback", paths, job_ids)
+        if token is None:
+            return self._a2.tokens.offer(call, plan.preview, plan.seen)
+        self._a2.tokens.check(token, call, plan.preview, plan.seen)
+        done = await self.act(scene, plan, "before a roll back", "rolled back")
+        return ActedOutput(snapshot_id=snapshot_id(done), files=list(done.changed), kept=done.kept)
+
+    async def act(self, scene: Scene, plan: Plan, reason: str, how: str) -> Repaired:
+        """Does what a plan says: workers held, snapshot, swap, and the conflicts of its paths are over."""
+        async with self._a2.repairing:
+            async with self._a2.frozen():
+                expected = await self.signatures(plan.paths)
+                if plan.targets is None:
+                    done = await asyncio.to_thread(
+                        lambda: self._a2.repairs.rollback(scene.baseline, plan.paths, reason=reason, expected=expected)
+                    )
+                else:
+                    targets = plan.targets
+                    done = await asyncio.to_thread(
+                        lambda: self._a2.repairs.apply(targets, reason=reason, expected=expected)
+                    )
+                await self._a2.witness.absorb(plan.paths)
+            await self.settle(scene, plan.paths, how, [job.job_id for job in plan.jobs], snapshot_id(done))
+        await self._a2.refresh()
+        return done
+
+    async def settle(
+        self, scene: Scene, paths: Iterable[str], how: str, jobs: Sequence[str], snapshot: str | None
+    ) -> None:
+        at = now()
+        await scene.history.settle(
+            Settled(path, scene.now_known(path).seq, how, at, tuple(jobs), snapshot) for path in paths
+        )
+
+    # -- run again ----------------------------------------------------------------------------------------------
+
+    async def rerun(self, job_ids: list[str] | None, token: str | None, client: Any) -> PreviewOutput | RerunOutput:
+        """Rolls back the files of jobs and runs those jobs again one after another."""
+        scene = await self.scene()
+        if job_ids is None:
+            job_ids = [job.job_id for conflict in self._a2.board.conflicts for job in conflict.jobs]
+            if not job_ids:
+                raise invalid("jobIds", "no conflict is open", "Name the jobs that are to run again.")
+        jobs = await self.jobs_of_run(job_ids)
+        plan = await self.rerun_plan(scene, jobs)
+        call = ("rerun", job_ids)
+        if token is None:
+            return self._a2.tokens.offer(call, plan.preview, plan.seen)
+        self._a2.tokens.check(token, call, plan.preview, plan.seen)
+        done, new = await self.do_rerun(scene, plan, client)
+        return RerunOutput(jobs=new, snapshot_id=snapshot_id(done), files=list(done.changed))
+
+    async def rerun_plan(self, scene: Scene, jobs: list[Job]) -> Plan:
+        for job in jobs:
+            if not job.is_final:
+                raise SidecarError(
+                    "busy",
+                    f"{job.label} is still {job.status}.",
+                    "Wait for its end with codex_wait_any, or stop it with codex_cancel; then run it again.",
+                    {"jobId": job.job_id},
+                )
+        paths = {path for job in jobs for path in self.files_of(scene, job)}
+        return await self.rollback_plan(scene, paths, jobs, rerun=jobs)
+
+    async def do_rerun(self, scene: Scene, plan: Plan, client: Any) -> tuple[Repaired, list[ReplacedJob]]:
+        done = await self.act(scene, plan, "before jobs are run again", "run again")
+        new: list[ReplacedJob] = []
+        before: list[str] = []
+        for job in plan.jobs:
+            prompt = await asyncio.to_thread(self._a2.manager.store.prompt, job)
+            facts = facts_of(job, client) | {"follows": list(before), "replaces": job.job_id}
+            made = await self._a2.manager.spawn(NewJob(prompt, dict(client.env), facts), on_dirty="refuse")
+            before.append(made.job_id)
+            new.append(ReplacedJob(job_id=made.job_id, label=made.label, replaces=job.job_id))
+        return done, new
+
+    # -- restore ------------------------------------------------------------------------------------------------
+
+    async def restore(self, wanted: str, token: str | None) -> PreviewOutput | ActedOutput:
+        """Brings back what a snapshot holds."""
+        snapshot, manifest = await asyncio.to_thread(self._a2.snapshots_store.read, wanted)
+        paths = sorted(manifest.entries)
+        signatures = await self.signatures(paths)
+        differs = [path for path in paths if signatures[path] != manifest.entries[path].signature]
+        dialog = dialogs.restore(
+            iso(snapshot.created_at) or "", snapshot.reason, differs,
+            keep_days=self._a2.settings().snapshots.keep_days,
+        )  # fmt: skip
+        preview = Preview(
+            text=dialog.text,
+            files=[PreviewFile(path=path, action="becomes what the snapshot holds") for path in differs],
+            jobs=[],
+            user_edits=sorted(self._a2.dirty_buffers() & set(differs)),
+            untouched=[],
+        )
+        call, seen = ("restore", wanted), sorted(signatures.items())
+        if token is None:
+            return self._a2.tokens.offer(call, preview, seen)
+        self._a2.tokens.check(token, call, preview, seen)
+        async with self._a2.repairing:
+            async with self._a2.frozen():
+                done = await asyncio.to_thread(
+                    lambda: self._a2.repairs.restore(
+                        wanted, reason=f"before {wanted} is restored", index=True, expected=signatures
+                    )
+                )
+                await self._a2.witness.absorb(paths)
+        await self._a2.refresh()
+        return ActedOutput(snapshot_id=snapshot_id(done), files=list(done.changed), kept=done.kept)
+
+
+def snapshot_id(done: Repaired) -> str | None:
+    return done.snapshot.id if done.snapshot is not None else None
+
+
+def facts_of(job: Job, client: Any) -> dict[str, Any]:
+    """What a job that takes another one's place has in common with it."""
+    return {
+        "title": job.title,
+        "sandbox": job.sandbox,
+        "working_directory": job.working_directory,
+        "timeout_ms": job.timeout_ms,
+        "frontend": client.frontend,
+        "model": job.model,
+        "reasoning_effort": job.reasoning_effort,
+        "expected_files": job.expected_files,
+        "config": job.config,
+    }

@@ -1,0 +1,56 @@
+"""The task of a worker that makes one file out of two workers' versions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from sidecar.a2.messages import diagnostic
+from sidecar.model.conflict import Conflict
+from sidecar.model.job import Job
+
+TASK_CHARS = 20_000
+"""How much of each worker's task is told."""
+
+
+def reconcile_prompt(
+    conflict: Conflict,
+    jobs: Sequence[Job],
+    tasks: Mapping[str, str],
+    versions: Mapping[str, str | None],
+    base: str | None,
+) -> str:
+    """What the new worker is told: the conflict, each worker's task, and how to read each version.
+
+    Args:
+        conflict: what is to be reconciled.
+        jobs: its workers.
+        tasks: their prompts, by job id.
+        versions: the blob of each worker's last version, by job id.
+        base: the blob of the baseline.
+    """
+    parts = [
+        f"Two workers changed {conflict.path} at the same time. Make it hold what both tasks ask for, and change "
+        "nothing else.",
+        f"What was found: {diagnostic(conflict)}",
+        f"The file as it was before: {_how(base)}. The file in the work tree is what the last writer left.",
+    ]
+    for job in jobs:
+        task = tasks[job.job_id]
+        cut = task[:TASK_CHARS] + (" [cut]" if len(task) > TASK_CHARS else "")
+        parts.append(
+            f"## {job.label}: {job.title}\n\nIts version of the file: {_how(versions.get(job.job_id))}.\n"
+            f"Its task, for your information, not to be done again:\n\n{_quoted(cut)}"
+        )
+    parts.append(
+        f"Write the reconciled {conflict.path} over the one in the work tree, check that it works, and report "
+        "what you took from whom."
+    )
+    return "\n\n".join(parts)
+
+
+def _how(blob: str | None) -> str:
+    return f"`git cat-file blob {blob}`" if blob else "it was not there"
+
+
+def _quoted(text: str) -> str:
+    return "\n".join(f"> {line}" for line in text.splitlines())

@@ -1,0 +1,265 @@
+"""Resolving one conflict: merge, keep, reconcile, run again, dismiss; and the merge that an editor makes."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from sidecar.a2.plans import Plan, Plans, facts_of, snapshot_id
+from sidecar.a2.reconcile import reconcile_prompt
+from sidecar.a2.versions import USER, Chain
+from sidecar.a2.witness import Scene
+from sidecar.git.blobs import store_bytes
+from sidecar.git.journal import Target
+from sidecar.jobs.manager import NewJob
+from sidecar.model.a2_outputs import (
+    AppliedMergeOutput,
+    MergeInputsOutput,
+    Preview,
+    PreviewFile,
+    PreviewJob,
+    PreviewOutput,
+    ReplacedJob,
+    ResolvedOutput,
+    VersionOutput,
+)
+from sidecar.model.conflict import Conflict
+from sidecar.model.errors import SidecarError, invalid
+from sidecar.model.job import Job
+
+if TYPE_CHECKING:
+    from sidecar.a2.service import A2
+
+
+class Resolver:
+    """Repairs of single conflicts of the open run."""
+
+    def __init__(self, a2: A2, plans: Plans) -> None:
+        self._a2 = a2
+        self._plans = plans
+        self._reconciling: dict[str, Conflict] = {}
+
+    # -- resolve ------------------------------------------------------------------------------------------------
+
+    async def resolve(
+        self, conflict_id: str, strategy: str, job_id: str | None, token: str | None, client: Any
+    ) -> PreviewOutput | ResolvedOutput:
+        """Repairs one conflict by one of the strategies."""
+        scene = await self._plans.scene()
+        conflict = self._plans.conflict(conflict_id)
+        if job_id is not None and strategy != "keep":
+            raise invalid("jobId", "goes with strategy `keep` only", "Leave it out.")
+        if strategy == "dismiss":
+            await self._plans.settle(scene, [conflict.path], "dismissed", [job.job_id for job in conflict.jobs], None)
+            await self._a2.refresh()
+            return ResolvedOutput(conflict_id=conflict_id, strategy=strategy, snapshot_id=None, files=[], jobs=[])
+        if conflict.live:
+            running = [job.label for job in self._a2.run_jobs() if not job.is_final]
+            raise SidecarError(
+                "busy",
+                f"{', '.join(running)} still runs and may change {conflict.path}.",
+                "Wait for its end with codex_wait_any, or stop it with codex_cancel.",
+            )
+        plan = await self._resolve_plan(scene, conflict, strategy, job_id)
+        call = ("resolve", conflict_id, strategy, job_id)
+        if token is None:
+            return self._a2.tokens.offer(call, plan.preview, plan.seen)
+        self._a2.tokens.check(token, call, plan.preview, plan.seen)
+        if strategy == "rerun":
+            done, new = await self._plans.do_rerun(scene, plan, client)
+            return ResolvedOutput(
+                conflict_id=conflict_id,
+                strategy=strategy,
+                snapshot_id=snapshot_id(done),
+                files=list(done.changed),
+                jobs=new,
+            )
+        if strategy == "reconcile":
+            return await self._reconcile(scene, conflict, plan, client)
+        done = await self._plans.act(scene, plan, f"before {conflict.path} is resolved", strategy)
+        return ResolvedOutput(
+            conflict_id=conflict_id, strategy=strategy, snapshot_id=snapshot_id(done), files=list(done.changed), jobs=[]
+        )
+
+    async def _resolve_plan(self, scene: Scene, conflict: Conflict, strategy: str, job_id: str | None) -> Plan:
+        jobs = await self._plans.jobs_of_run([job.job_id for job in conflict.jobs])
+        if strategy == "rerun":
+            return await self._plans.rerun_plan(scene, jobs)
+        chain = self._a2.board.chains.get(conflict.path)
+        if chain is None:
+            raise invalid("strategy", f"no versions of {conflict.path} were stored", "Use rerun or dismiss.")
+        if strategy == "merge":
+            target, action = await self._merged(scene, conflict, chain)
+        elif strategy == "keep":
+            target, action = self._kept(scene, conflict, chain, jobs, job_id)
+        else:
+            target, action = None, f"is given to a new worker with the versions of {_labels(jobs)}"
+        mine = [conflict.path] if USER in scene.history.writers(conflict.path) else []
+        text = f"{conflict.path} {action}."
+        if mine and strategy != "reconcile":
+            text += (
+                " Your own edits in it become part of the result."
+                if strategy == "merge"
+                else " Your own edits in it are undone too."
+            )
+        if target is not None:
+            text += f" A snapshot is saved first and kept for {self._a2.settings().snapshots.keep_days} days."
+        preview = Preview(
+            text=text,
+            files=[PreviewFile(path=conflict.path, action=action)],
+            jobs=[PreviewJob(job_id=job.job_id, label=job.label, title=job.title) for job in jobs],
+            user_edits=mine,
+            untouched=sorted(self._a2.witness.changed - {conflict.path}),
+        )
+        signatures = await self._plans.signatures([conflict.path])
+        targets = None if target is None else {conflict.path: target}
+        return Plan(preview, [conflict.path], jobs, targets, (sorted(signatures.items()), target))
+
+    async def _merged(self, scene: Scene, conflict: Conflict, chain: Chain) -> tuple[Target, str]:
+        sides = self._a2.board.sides(conflict, chain)
+        names = await self._names(sides)
+        merged = await asyncio.to_thread(
+            self._a2.board.merge, scene, conflict.path, chain, sides, [names[side] for side in sides]
+        )
+        if merged is None or not merged.clean:
+            raise invalid(
+                "strategy",
+                f"the versions of {conflict.path} do not merge",
+                f"Use keep (jobId), reconcile or rerun; suggested: {conflict.suggested}.",
+                suggested=conflict.suggested,
+            )
+        entry = merged.files[conflict.path].entry
+        action = f"becomes the merge of {' and '.join(names[side] for side in sides)}"
+        if entry is None:
+            return Target("absent"), action
+        return Target("link" if entry.mode == "120000" else "file", entry.oid, _permissions(entry.mode)), action
+
+    def _kept(
+        self, scene: Scene, conflict: Conflict, chain: Chain, jobs: list[Job], job_id: str | None
+    ) -> tuple[Target, str]:
+        if job_id is None:
+            raise invalid("jobId", "missing", f"`keep` needs the job whose version stays: {_labels(jobs)}.")
+        job = next((one for one in jobs if one.job_id == job_id), None)
+        if job is None:
+            raise invalid("jobId", "is no job of this conflict", f"It is between {_labels(jobs)}.")
+        written = [one for one in scene.history.versions.get(conflict.path, []) if job_id in one.writers]
+        if not written:
+            raise invalid("jobId", f"no version of {job.label} was stored", "Use rerun or dismiss.")
+        last = written[-1]
+        action = f"becomes {job.label}'s version"
+        if last.oid is None:
+            return Target("absent"), f"is removed, as {job.label} did"
+        if not last.oid:
+            raise invalid("jobId", f"{job.label}'s version was too large to be stored", "Use rerun or dismiss.")
+        return Target("link" if last.mode == "120000" else "file", last.oid, _permissions(last.mode)), action
+
+    async def _names(self, sides: Sequence[str]) -> dict[str, str]:
+        jobs = {job.job_id: job for job in self._a2.run_jobs()}
+        return {side: "your edits" if side == USER else jobs[side].label for side in sides}
+
+    # -- reconcile ----------------------------------------------------------------------------------------------
+
+    async def _reconcile(self, scene: Scene, conflict: Conflict, plan: Plan, client: Any) -> ResolvedOutput:
+        """A new worker that gets the tasks and both versions; the conflict is over when it has ended `done`."""
+        store = self._a2.manager.store
+        tasks = {job.job_id: await asyncio.to_thread(store.prompt, job) for job in plan.jobs}
+        last = {
+            job.job_id: [one for one in scene.history.versions.get(conflict.path, []) if job.job_id in one.writers][-1:]
+            for job in plan.jobs
+        }
+        prompt = reconcile_prompt(
+            conflict, plan.jobs, tasks, {key: found[0].oid if found else None for key, found in last.items()},
+            scene.base_of(conflict.path).oid,
+        )  # fmt: skip
+        facts = facts_of(plan.jobs[0], client) | {
+            "title": f"reconcile {conflict.path}"[:120], "sandbox": "workspace-write", "config": {},
+            "expected_files": [conflict.path],
+        }  # fmt: skip
+        made = await self._a2.manager.spawn(NewJob(prompt, dict(client.env), facts), on_dirty="refuse")
+        self._reconciling[made.job_id] = conflict
+        return ResolvedOutput(
+            conflict_id=conflict.conflict_id, strategy="reconcile", snapshot_id=None, files=[],
+            jobs=[ReplacedJob(job_id=made.job_id, label=made.label, replaces=None)],
+        )  # fmt: skip
+
+    async def job_ended(self, job: Job) -> None:
+        """A reconcile worker that ended `done` has ended its conflict."""
+        conflict = self._reconciling.pop(job.job_id, None)
+        scene = self._a2.witness.scene
+        if conflict is not None and job.status == "done" and scene is not None:
+            await self._plans.settle(scene, [conflict.path], "reconciled", [one.job_id for one in conflict.jobs], None)
+
+    # -- the editor's merge -------------------------------------------------------------------------------------
+
+    async def merge_inputs(self, conflict_id: str, job_ids: list[str] | None) -> MergeInputsOutput:
+        """Base, versions and the marked merge of a text file."""
+        scene = await self._plans.scene()
+        conflict = self._plans.conflict(conflict_id)
+        chain = self._a2.board.chains.get(conflict.path)
+        jobs = [job for job in await self._plans.jobs_of_run([job.job_id for job in conflict.jobs])]
+        chosen = [job for job in jobs if job_ids is None or job.job_id in job_ids][:2]
+        if chain is None or chain.binary or len(chosen) < 2 or chain.newest.content is None:
+            raise invalid("conflictId", f"{conflict.path} cannot be merged as text", "Use keep, reconcile or rerun.")
+        one, other = chosen
+        labels = (f"{one.label} {one.title}", "baseline", f"{other.label} {other.title}")
+
+        def work() -> tuple[list[bytes | None], bytes, int]:
+            versions = [self._a2.board.version_of(chain, job.job_id) for job in chosen]
+            marked, count = self._a2.board.merge_text(chain, one.job_id, other.job_id, labels)
+            return versions, marked, count
+
+        versions, marked, count = await asyncio.to_thread(work)
+        return MergeInputsOutput(
+            path=conflict.path,
+            base=_text(chain.baseline.content),
+            versions=[
+                VersionOutput(job_id=job.job_id, label=job.label, title=job.title, text=_text(version))
+                for job, version in zip(chosen, versions, strict=True)
+            ],
+            marked=marked.decode("utf-8", "replace"),
+            conflicts=count,
+            disk_hash=await self._disk_hash(scene, conflict.path),
+        )
+
+    async def _disk_hash(self, scene: Scene, path: str) -> str:
+        known = scene.now_known(path)
+        return hashlib.sha256(f"{path}\0{known.oid}\0{known.mode}".encode("utf-8", "surrogatepass")).hexdigest()
+
+    async def apply_merge(self, conflict_id: str, text: str, expected_hash: str) -> AppliedMergeOutput:
+        """Writes the editor's merge."""
+        scene = await self._plans.scene()
+        conflict = self._plans.conflict(conflict_id)
+        if await self._disk_hash(scene, conflict.path) != expected_hash:
+            raise SidecarError(
+                "stale-token",
+                f"{conflict.path} changed on disk while it was being merged; nothing was written.",
+                "Read codex_merge_inputs again and merge anew.",
+                {"path": conflict.path},
+            )
+        data = text.encode()
+
+        def store() -> str:
+            with self._a2.repository.plumbing() as git:
+                return store_bytes(git, data)
+
+        mode = scene.now_known(conflict.path).mode or "100644"
+        target = Target("file", await asyncio.to_thread(store), _permissions(mode))
+        jobs = await self._plans.jobs_of_run([job.job_id for job in conflict.jobs])
+        empty = Preview(text="", files=[], jobs=[], user_edits=[], untouched=[])
+        plan = Plan(empty, [conflict.path], jobs, {conflict.path: target})
+        done = await self._plans.act(scene, plan, f"before {conflict.path} is merged", "merged in the editor")
+        return AppliedMergeOutput(conflict_id=conflict_id, path=conflict.path, snapshot_id=snapshot_id(done))
+
+
+def _permissions(mode: str) -> int:
+    return 0o755 if mode == "100755" else 0o644
+
+
+def _labels(jobs: Sequence[Job]) -> str:
+    return " and ".join(job.label for job in jobs)
+
+
+def _text(content: bytes | None) -> str | None:
+    return None if content is None else content.decode("utf-8", "replace")

@@ -1,0 +1,373 @@
+"""The A2 protocol of one work tree, whole: baseline, witness, conflicts, repair, snapshots."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sidecar.a2.board import Board
+from sidecar.a2.history import History
+from sidecar.a2.owners import LineOwner, owners_of, stored
+from sidecar.a2.plans import Plans
+from sidecar.a2.resolve import Resolver
+from sidecar.a2.runs import Runs
+from sidecar.a2.tokens import Tokens
+from sidecar.a2.tree_watch import TreeWatch
+from sidecar.a2.versions import USER
+from sidecar.a2.windows import Window
+from sidecar.a2.witness import Scene, Witness
+from sidecar.git.baseline import Baselines
+from sidecar.git.repair import Repairs
+from sidecar.git.repository import Repository
+from sidecar.git.snapshot import Snapshots
+from sidecar.jobs.changes import Change
+from sidecar.model.a2_outputs import (
+    BaselineOutput,
+    BaselineShown,
+    ConflictsOutput,
+    HeadMoved,
+    SnapshotOutput,
+    SnapshotsOutput,
+    WorkerCommit,
+)
+from sidecar.model.conflict import Conflict
+from sidecar.model.errors import SidecarError, invalid
+from sidecar.model.job import Job, Run, iso, now
+from sidecar.model.settings import Settings
+
+if TYPE_CHECKING:
+    from sidecar.jobs.journal import Journal
+    from sidecar.jobs.manager import JobManager
+
+logger = logging.getLogger(__name__)
+
+
+class A2:
+    """What the A2 tools, diagnostics and hovers ask."""
+
+    def __init__(
+        self, repository: Repository, journal: Journal, state_dir: Path, settings: Callable[[], Settings]
+    ) -> None:
+        self.repository = repository
+        self.state_dir = state_dir
+        self.journal = journal
+        self.settings = settings
+        self.baselines = Baselines(repository, state_dir)
+        self.repairs = Repairs(repository, state_dir, self.baselines)
+        self.snapshots_store = Snapshots(repository, state_dir)
+        self.runs = Runs(journal, repository, self.baselines)
+        self.witness = Witness(repository, self.baselines, state_dir, self._seen, self._catch_up)
+        self.board = Board(repository, state_dir)
+        self.tokens = Tokens()
+        self.tree_watch = TreeWatch(str(repository.top), self.witness.nudge)
+        self.plans = Plans(self)
+        self.resolver = Resolver(self, self.plans)
+        self.repairing = asyncio.Lock()
+        self.ended_jobs: dict[str, Job] = {}
+        self._buffers: dict[str, set[str]] = {}
+        self._unsaved: dict[str, str] = {}
+        self._known_seq: dict[str, int] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._manager: JobManager | None = None
+
+    @property
+    def manager(self) -> JobManager:
+        assert self._manager is not None, "attach() comes first"
+        return self._manager
+
+    def attach(self, manager: JobManager) -> None:
+        """Names the manager whose workers are witnessed."""
+        self._manager = manager
+        manager.observers.append(self.witness.observe)
+        manager.subscribe(self._job_changed)
+
+    # -- life ---------------------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Ends repairs that a crash interrupted and takes up the open run.
+
+        Raises:
+            SidecarError: `state-unavailable`.
+        """
+        if (self.state_dir / "trash").exists():
+            for found in await asyncio.to_thread(self.repairs.recover):
+                logger.warning("an interrupted repair of %s was taken %s", ", ".join(found.paths[:5]), found.outcome)
+        await self.runs.load()
+        if self.runs.open is not None:
+            await self._enter(self.runs.open)
+        self.witness.start()
+
+    async def close(self) -> None:
+        """Stops witnessing; what was not taken into account yet is read again by the next sidecar."""
+        for task in list(self._tasks):
+            task.cancel()
+        await self.tree_watch.close()
+        await self.witness.close()
+
+    async def _enter(self, run: Run) -> None:
+        self.board.clear()
+        try:
+            baseline = await asyncio.to_thread(self.baselines.load, run.run_id)
+        except SidecarError as exc:
+            logger.error("the baseline of %s cannot be read: %s", run.run_id, exc.message)
+            self.witness.scene = None
+            return
+        history = History(run.run_id, self.journal, self.repository)
+        await history.load()
+        scene = Scene(history, baseline, head=baseline.head)
+        of_run = await self.journal.of_run(run.run_id)
+        self.ended_jobs = {job.job_id: job for job in of_run if job.is_final}
+        # Whatever changed while no sidecar watched may be any unfinished worker's.
+        for job in of_run:
+            if not job.is_final and job.status != "queued":
+                scene.windows.open(Window(job.job_id, "unwatched", None, 0.0))
+        if history.versions:
+            held = await asyncio.to_thread(self.baselines.held, baseline, sorted(history.versions))
+            scene.learn(held)
+        self.witness.scene = scene
+
+    async def open_run(self, on_dirty: str, unfinished: bool) -> Run:
+        """The run of a new write job; for the job manager."""
+        before = self.runs.open
+        run = await self.runs.for_write_job(on_dirty, unfinished=unfinished)  # type: ignore[arg-type]
+        if before is None or before.run_id != run.run_id:
+            await self._enter(run)
+            self.manager.publish("run", run.run_id)
+            self._publish()
+        return run
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _publish(self) -> None:
+        self.manager.publish("conflicts", self.runs.open.run_id if self.runs.open else "")
+
+    # -- what is seen -------------------------------------------------------------------------------------------
+
+    def _job_changed(self, change: Change) -> None:
+        if change.kind == "events" or self.witness.scene is None:
+            return
+        if any(live.job.access == "write" for live in self.manager.live.values()):
+            self.tree_watch.start()
+        else:
+            self.tree_watch.stop()
+        job = self.manager.known_job(change.id) if change.kind == "job" else None
+        if job is None or job.run_id != self.witness.scene.history.run_id:
+            return
+        if job.is_final and job.job_id not in self.ended_jobs:
+            self.ended_jobs[job.job_id] = job
+            self._spawn(self._after_end(job))
+
+    async def _after_end(self, job: Job) -> None:
+        try:
+            if self.witness.scene is not None:
+                self.witness.scene.windows.close_job(job.job_id, job.finished_at or now())
+            await self.witness.settle()
+            await self.resolver.job_ended(job)
+            await self.refresh()
+        except SidecarError as exc:
+            logger.error("after the end of %s: %s", job.label, exc.message)
+
+    async def _catch_up(self) -> None:
+        """Reads what every write worker has printed until now."""
+        for live in list(self.manager.live.values()):
+            if live.job.access == "write":
+                await live.log.catch_up()
+
+    async def _seen(self) -> None:
+        """The witness has new versions."""
+        self._note_unsaved()
+        await self.refresh()
+
+    async def refresh(self) -> None:
+        """Works the conflicts out anew and tells when they are different."""
+        scene = self.witness.scene
+        if scene is None:
+            return
+        await self.board.refresh(scene, self.run_jobs())
+        self._publish()
+
+    def run_jobs(self) -> list[Job]:
+        """The write jobs of the open run that have started, in the order of their spawn."""
+        scene = self.witness.scene
+        if scene is None or self._manager is None:
+            return []
+        running = [live.snapshot() for live in self.manager.live.values() if live.job.run_id == scene.history.run_id]
+        ended = [job for job in self.ended_jobs.values() if job.run_id == scene.history.run_id]
+        jobs = {job.job_id: job for job in [*ended, *running] if job.started_at is not None}
+        return sorted(jobs.values(), key=lambda job: job.number)
+
+    # -- what is asked ------------------------------------------------------------------------------------------
+
+    def conflicts(self) -> list[Conflict]:
+        """The open conflicts of the open run, the worst first."""
+        return self.board.conflicts
+
+    def conflict_ids(self, job_id: str) -> list[str]:
+        """The open conflicts that a job is part of."""
+        return [one.conflict_id for one in self.board.conflicts if any(job.job_id == job_id for job in one.jobs)]
+
+    def unclaimed(self) -> list[str]:
+        """Paths changed since the baseline that no worker wrote or reported."""
+        scene = self.witness.scene
+        if scene is None:
+            return []
+        claimed = scene.history.by_jobs()
+        for job in self.run_jobs():
+            claimed |= {file.path for file in job.touched_files} | set(job.modified_files or ())
+        return sorted(self.witness.changed - claimed)
+
+    def missing_reports(self) -> list[Job]:
+        """Write jobs that ended without a list of their files."""
+        return [job for job in self.run_jobs() if job.is_final and job.report_missing]
+
+    async def owners(self, path: str) -> list[LineOwner]:
+        """Whom the lines of a file belong to that workers or a person changed; baseline lines are left out."""
+        scene = self.witness.scene
+        if scene is None or path not in scene.history.versions:
+            return []
+        return await asyncio.to_thread(owners_of, self.board, scene, path, self.run_jobs())
+
+    async def stored_version(self, path: str, side: str) -> bytes | None:
+        """A stored content of a file: side `base`, or a worker's label (the last that this worker wrote)."""
+        scene = self.witness.scene
+        if scene is None:
+            return None
+        return await asyncio.to_thread(stored, self.repository, scene, path, side, self.run_jobs())
+
+    async def report(self, run_id: str | None) -> ConflictsOutput:
+        """What `codex_conflicts` answers.
+
+        Raises:
+            SidecarError: `invalid-arguments` for a run that is not known.
+        """
+        run = self.runs.open
+        if run_id is not None and (run is None or run_id != run.run_id):
+            run = await self.journal.run(run_id)
+            if run is None:
+                raise invalid("runId", f"no run {run_id[:80]!r} is known", "Leave it out for the open run.")
+            return _closed(run)
+        if run is None or (scene := self.witness.scene) is None:
+            return ConflictsOutput(
+                run_id=None, baseline=None, conflicts=[], unclaimed=[], missing_reports=[], head_moved=None,
+                worker_commits=[],
+            )  # fmt: skip
+        await self.witness.settle()
+        await self.refresh()
+        moved = HeadMoved(from_=run.head, to=scene.head) if scene.head != run.head else None
+        return ConflictsOutput(
+            run_id=run.run_id,
+            baseline=_shown(run),
+            conflicts=self.board.conflicts,
+            unclaimed=self.unclaimed(),
+            missing_reports=[job.job_id for job in self.missing_reports()],
+            head_moved=moved,
+            worker_commits=[WorkerCommit(job_id=one.job_id, commit=one.commit) for one in run.worker_commits],
+        )
+
+    async def baseline(self, on_dirty: str | None, *, begin: bool) -> BaselineOutput:
+        """What `codex_baseline` answers: the open run's, or a new one.
+
+        Raises:
+            SidecarError: `busy` where the open run cannot be closed, `dirty-tree`.
+        """
+        mode = on_dirty or self.settings().baseline.dirty_tree
+        unfinished = any(live.job.access == "write" for live in self.manager.live.values())
+        if begin:
+            if unfinished or self.repairing.locked():
+                raise SidecarError("busy", "Write jobs or a repair of the open run are not finished.", "Wait for them.")
+            await self.runs.begin()
+        run = self.runs.open or await self.open_run(mode, unfinished)
+        return BaselineOutput(
+            run_id=run.run_id, head=run.head, tree=run.tree or "", recorded_at=iso(run.recorded_at) or "",
+            files=run.files, snapshot_id=run.snapshot_id,
+        )  # fmt: skip
+
+    async def snapshots(self) -> SnapshotsOutput:
+        """All snapshots, oldest first; those older than the setting says are let go."""
+        keep = self.settings().snapshots.keep_days
+        await asyncio.to_thread(self.snapshots_store.expire, keep)
+        found = await asyncio.to_thread(self.snapshots_store.all)
+        return SnapshotsOutput(
+            snapshots=[
+                SnapshotOutput(
+                    snapshot_id=one.id,
+                    created_at=iso(one.created_at) or "",
+                    reason=one.reason,
+                    files=one.files,
+                    ref=one.ref,
+                )
+                for one in found
+            ]
+        )
+
+    # -- unsaved edits ------------------------------------------------------------------------------------------
+
+    def note_buffer(self, path: str, editor: str, dirty: bool) -> None:
+        """An editor holds unsaved edits of a file, or not any more."""
+        holders = self._buffers.setdefault(path, set())
+        if dirty:
+            if not holders and (scene := self.witness.scene) is not None:
+                self._known_seq[path] = scene.now_known(path).seq
+            holders.add(editor)
+            return
+        holders.discard(editor)
+        if self.witness.scene is not None:
+            self._spawn(self.witness.saved(path))
+        if not holders:
+            self._buffers.pop(path, None)
+            self._known_seq.pop(path, None)
+            if self._unsaved.pop(path, None) is not None:
+                self._publish()
+
+    def _note_unsaved(self) -> None:
+        scene = self.witness.scene
+        for path in self._buffers:
+            newest = scene.history.newest(path) if scene else None
+            if newest is None or newest.seq <= self._known_seq.get(path, 0):
+                continue
+            workers = [writer for writer in newest.writers if writer != USER]
+            if workers:
+                self._unsaved[path] = workers[0]
+
+    def unsaved(self) -> dict[str, Job]:
+        """Files with unsaved edits in an editor that a worker has just written."""
+        found = {path: self.manager.known_job(job_id) for path, job_id in self._unsaved.items()}
+        return {path: job for path, job in found.items() if job is not None}
+
+    def dirty_buffers(self) -> set[str]:
+        """Files with unsaved edits in some editor."""
+        return set(self._buffers)
+
+    # -- repair -------------------------------------------------------------------------------------------------
+
+    @contextlib.asynccontextmanager
+    async def frozen(self) -> Any:
+        """Holds every write worker still for the moment of a repair."""
+        handles = [
+            live.job.handle
+            for live in self.manager.live.values()
+            if live.job.access == "write" and live.job.handle is not None
+        ]
+        await self.manager.executor.freeze(handles)
+        try:
+            yield
+        finally:
+            await self.manager.executor.thaw(handles)
+
+
+def _shown(run: Run) -> BaselineShown:
+    return BaselineShown(head=run.head, tree=run.tree, recorded_at=iso(run.recorded_at) or "")
+
+
+def _closed(run: Run) -> ConflictsOutput:
+    return ConflictsOutput(
+        run_id=run.run_id, baseline=_shown(run), conflicts=[], unclaimed=[], missing_reports=[], head_moved=None,
+        worker_commits=[WorkerCommit(job_id=one.job_id, commit=one.commit) for one in run.worker_commits],
+    )  # fmt: skip
