@@ -62,9 +62,21 @@ class Backend(Protocol):
         """Raises `invalid-arguments` for a key that would break the worker contract."""
 
     async def prepare(
-        self, job: Job, *, codex: Any, env: Mapping[str, str], directory: Path, top: str, settings: CodexSettings
+        self,
+        job: Job,
+        *,
+        codex: Any,
+        env: Mapping[str, str],
+        directory: Path,
+        top: str,
+        settings: CodexSettings,
+        predecessors: Sequence[str] = (),
     ) -> Invocation:
-        """Writes the files that the worker needs into `directory` and says how it is called."""
+        """Writes the files that the worker needs into `directory` and says how it is called.
+
+        Args:
+            predecessors: one line for each worker that it follows: what that one changed.
+        """
 
     async def preflight(self, job: Job, *, codex: Any, env: Mapping[str, str], top: str) -> None:
         """Raises `sandbox-unavailable` where the worker's commands could not run."""

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Protocol
@@ -82,6 +82,15 @@ class Executor(Protocol):
 
         The request is durable: it is carried out even when the sidecar dies right after.
         """
+
+    async def freeze(self, handles: Sequence[Handle]) -> None:
+        """Stops every process of these attempts until `thaw`; those that have ended are passed over.
+
+        A sidecar that dies in between leaves them frozen; the next one thaws whatever it takes up.
+        """
+
+    async def thaw(self, handles: Sequence[Handle]) -> None:
+        """Lets them go on; harmless where they were not frozen."""
 
     async def reattach(self, handle: Handle) -> bool:
         """After a restart: True if the attempt still runs or its end is recorded; `wait` then tells.

@@ -11,7 +11,7 @@ import contextlib
 import logging
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -43,6 +43,14 @@ CREATE TABLE IF NOT EXISTS runs (
     closed INTEGER NOT NULL,
     data BLOB NOT NULL
 );
+CREATE TABLE IF NOT EXISTS facts (
+    number INTEGER PRIMARY KEY,
+    run_id TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    key TEXT NOT NULL,
+    data BLOB NOT NULL
+);
+CREATE INDEX IF NOT EXISTS facts_run ON facts (run_id, kind);
 CREATE INDEX IF NOT EXISTS runs_open ON runs (number) WHERE closed = 0;
 """
 
@@ -134,6 +142,39 @@ class Journal:
                 raise
 
         await self._run(work)
+
+    async def add_facts(self, run_id: str, facts: Sequence[tuple[str, str, bytes]]) -> None:
+        """Adds what others keep with a run: (kind, key, data) each; all or none.
+
+        Raises:
+            SidecarError: `state-unavailable`; none was added.
+        """
+        rows = [(run_id, *fact) for fact in facts]
+
+        def work() -> None:
+            db = self._db()
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                db.executemany("INSERT INTO facts (run_id, kind, key, data) VALUES (?, ?, ?, ?)", rows)
+                db.execute("COMMIT")
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):  # A full disk rolls back by itself; then there is none to do.
+                    db.execute("ROLLBACK")
+                raise
+
+        await self._run(work)
+
+    async def facts(self, run_id: str, kind: str) -> list[tuple[str, bytes]]:
+        """What was added for a run: (key, data) in the order of adding."""
+        rows = await self._rows(
+            "SELECT key, data FROM facts WHERE run_id = ? AND kind = ? ORDER BY number", run_id, kind
+        )
+        return [(str(key), bytes(data)) for key, data in rows]
+
+    async def run(self, run_id: str) -> Run | None:
+        """The run with this id, open or closed."""
+        rows = await self._rows("SELECT data FROM runs WHERE run_id = ?", run_id)
+        return msgspec.json.decode(rows[0][0], type=Run) if rows else None
 
     async def _rows(self, sql: str, *args: object) -> list[tuple[Any, ...]]:
         return await self._run(lambda: self._db().execute(sql, args).fetchall())

@@ -109,7 +109,13 @@ class Lifecycle:
         await m.backend.preflight(job, codex=codex, env=env, top=m.top)
         directory = m.store.attempt(job)
         invocation = await m.backend.prepare(
-            job, codex=codex, env=env, directory=directory, top=m.top, settings=m.settings().codex
+            job,
+            codex=codex,
+            env=env,
+            directory=directory,
+            top=m.top,
+            settings=m.settings().codex,
+            predecessors=[_told(await m.job(other), m) for other in job.follows],
         )
         async with self._gate:
             await self._space_starts()
@@ -288,6 +294,13 @@ class Lifecycle:
             self._m.forget_secrets(job)
         except OSError as exc:
             logger.error("private files of %s not removed: %s", job.label, exc)
+
+
+def _told(job: Job, m: JobManager) -> str:
+    """What a worker is told of one that ran before it."""
+    changed = ", ".join(file.path for file in job.touched_files[:50]) or "no files"
+    summary = (m.final_text(job) or "").strip().split("\n", 1)[0][:300]
+    return f"{job.label} ({job.title}) ended {job.status} and changed {changed}. {summary}"
 
 
 def _touched(top: Path, seen: list[TouchedFile], modified: list[str]) -> list[TouchedFile]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
 from sidecar.jobs.backend import Backend, StreamParser
 from sidecar.jobs.log import JobLog
 from sidecar.jobs.store import JobStore
+from sidecar.model.event import ParsedEvent
 from sidecar.model.job import Job, TouchedFile, Usage
 
 
@@ -22,7 +24,16 @@ class Live:
         last_activity: monotonic seconds of the last line (or the start).
     """
 
-    def __init__(self, job: Job, store: JobStore, backend: Backend, top: str, *, watched: bool) -> None:
+    def __init__(
+        self,
+        job: Job,
+        store: JobStore,
+        backend: Backend,
+        top: str,
+        on_line: Callable[[Job, int, ParsedEvent, float], None],
+        *,
+        watched: bool,
+    ) -> None:
         self.job = job
         self.parser: StreamParser = backend.parser(top)
         self.log = JobLog(
@@ -37,6 +48,7 @@ class Live:
         self.task: asyncio.Task[None] | None = None
         self.stall_timer: asyncio.TimerHandle | None = None
         self.change = asyncio.Lock()
+        self.log.on_line = lambda number, parsed, since: on_line(self.job, number, parsed, since)
 
     def usage(self) -> Usage | None:
         """Tokens of this job alone, as far as the stream told."""

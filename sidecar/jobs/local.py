@@ -7,11 +7,13 @@ end is the same for a runner started a moment ago and for one that a sidecar lon
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -174,6 +176,14 @@ class LocalExecutor:
         """
         await self._in_thread(lambda: Attempt(_directory(handle)).ask_to_stop(force=force))
 
+    async def freeze(self, handles: Sequence[Handle]) -> None:
+        """Stops every process of these attempts (not their runners) until `thaw`."""
+        await self._in_thread(lambda: _signal_trees(handles, signal.SIGSTOP))
+
+    async def thaw(self, handles: Sequence[Handle]) -> None:
+        """Lets them go on; harmless where they were not frozen."""
+        await self._in_thread(lambda: _signal_trees(handles, signal.SIGCONT))
+
     async def reattach(self, handle: Handle) -> bool:
         """After a restart: True if the attempt still runs or its end is recorded; `wait` then tells.
 
@@ -217,6 +227,26 @@ def _handle(attempt: Attempt, job_id: str, number: int, runner: Process | None) 
     if runner is not None:
         token |= {"pid": runner.pid, "startTime": runner.start}
     return Handle(executor=LocalExecutor.name, job_id=job_id, attempt=number, token=token)
+
+
+def _signal_trees(handles: Sequence[Handle], signum: int) -> None:
+    """Signals what descends from the runners, until a pass finds no new process: a fork may be under way. Blocks."""
+    runners = [
+        int(handle.token["pid"])
+        for handle in handles
+        if "pid" in handle.token
+        and (found := processes.look(int(handle.token["pid"]))) is not None
+        and found.start == handle.token.get("startTime")
+    ]
+    seen: set[tuple[int, int]] = set()
+    while runners:
+        fresh = [one for one in processes.descendants(runners, processes.table()) if one.key not in seen]
+        if not fresh:
+            return
+        for process in fresh:
+            seen.add(process.key)
+            with contextlib.suppress(PermissionError):  # Another user's: it can not be held, and is not ours to hold.
+                processes.send(process, signum)
 
 
 def _consumed(task: asyncio.Task[T]) -> asyncio.Task[T]:

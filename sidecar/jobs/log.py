@@ -89,6 +89,12 @@ class JobLog:
         self.own: list[OwnEvent] = []
         self._times: list[Seen] = []
         self._ended = False
+        self.lines = 0
+        """Lines that the parser has had."""
+        self.on_line: Callable[[int, ParsedEvent, float], None] | None = None
+        """Told of each line in order: its number from 1, and a time (wall clock) after which it was printed."""
+        self._at_end = now() if watched else 0.0
+        """When everything that was there had been read."""
 
     def load(self) -> None:
         """Reads our own events and times from disk (blocks; small files). A torn last line is not there."""
@@ -140,8 +146,10 @@ class JobLog:
             with contextlib.suppress(FileNotFoundError):  # The worker has not been started yet.
                 self._fd = os.open(self._spool_path, os.O_RDONLY | os.O_CLOEXEC)
         while self._fd is not None:
+            reached = now()
             chunk = os.pread(self._fd, limits.LOOP_BUDGET_BYTES, self._read)
             if not chunk:
+                self._at_end = reached
                 break
             self._read += len(chunk)
             count += await self._take(chunk)
@@ -181,9 +189,12 @@ class JobLog:
 
     async def _parse(self, line: bytes) -> None:
         if len(line) > _THREAD_LINE_BYTES:
-            await asyncio.to_thread(self._parser.parse, line)
+            parsed = await asyncio.to_thread(self._parser.parse, line)
         else:
-            self._parser.parse(line)
+            parsed = self._parser.parse(line)
+        self.lines += 1
+        if self.on_line is not None:
+            self.on_line(self.lines, parsed, self._at_end)
 
     def _note_time(self) -> None:
         known = self._times[-1].offset if self._times else 0

@@ -8,14 +8,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal
 
 from sidecar.jobs import recovery
@@ -27,9 +25,10 @@ from sidecar.jobs.journal import Journal
 from sidecar.jobs.lifecycle import Lifecycle, later_cancel, unexpected
 from sidecar.jobs.live import Live
 from sidecar.jobs.slots import Plan, plan
-from sidecar.jobs.store import JobStore
+from sidecar.jobs.store import JobStore, disk_refused
 from sidecar.jobs.watch import GrowthWatcher
 from sidecar.model.errors import SidecarError, unknown_job
+from sidecar.model.event import ParsedEvent
 from sidecar.model.job import Job, JobError, Run, now
 from sidecar.model.settings import Settings
 
@@ -74,6 +73,7 @@ class JobManager:
         self.note_start = note_start
         self.note_end = note_end
         self._open_run = open_run
+        self.observers: list[Callable[[Job, int, ParsedEvent, float], None]] = []
         self._listeners: list[Callable[[Change], None]] = []
         self._recent: OrderedDict[str, Job] = OrderedDict()
         self._endings = Endings()
@@ -85,6 +85,11 @@ class JobManager:
         self._reserved: Job | None = None  # About to be recorded as starting; it holds its slot already.
 
     # -- the world ----------------------------------------------------------------------------------------------
+
+    def observe(self, job: Job, number: int, parsed: ParsedEvent, since: float) -> None:
+        """A line of a worker's stream was read, printed after `since`; tells every observer, in order."""
+        for observer in self.observers:
+            observer(job, number, parsed, since)
 
     def subscribe(self, listener: Callable[[Change], None]) -> Callable[[], None]:
         """Calls `listener` on the loop after every change; returns how to stop that."""
@@ -176,7 +181,7 @@ class JobManager:
             await self._load_dependencies(job)
             if self._endings.failed_dependency(job) is None and job.job_id in self._plan(job).start:
                 job.status, job.started_at, job.attempt = "starting", job.created_at, 1
-            live = Live(job, self.store, self.backend, self.top, watched=True)
+            live = Live(job, self.store, self.backend, self.top, self.observe, watched=True)
             live.dispatching = job.status == "starting"
             self._reserved = job if live.dispatching else None
             try:
@@ -205,7 +210,7 @@ class JobManager:
             with contextlib.suppress(OSError):
                 await asyncio.to_thread(self.store.forget_env, job)
             if isinstance(exc, OSError):
-                raise _disk(exc, self.store.directory(job.job_id)) from exc
+                raise disk_refused(exc, self.store.directory(job.job_id)) from exc
             raise
 
     async def _load_dependencies(self, job: Job) -> None:
@@ -231,6 +236,7 @@ class JobManager:
             read=wanted.read,
             write=wanted.write,
             is_done=self._endings.is_done,
+            has_ended=lambda other: other not in self.live,
         )
 
     def schedule(self) -> None:
@@ -389,12 +395,3 @@ class JobManager:
         if (live := self.live.get(job.job_id)) is None:
             return self.store.final_message(job)
         return live.parser.report().summary if live.parser.final_text is not None else None
-
-
-def _disk(exc: OSError, path: Path) -> SidecarError:
-    return SidecarError(
-        "state-unavailable",
-        f"{path} cannot be written ({os.strerror(exc.errno) if exc.errno else exc}).",
-        "Free disk space or make the directory writable, then try again.",
-        {"path": str(path)},
-    )

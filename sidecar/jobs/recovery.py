@@ -22,7 +22,7 @@ async def load(manager: JobManager) -> list[Live]:
     """All unfinished jobs, in the order of their spawn, with their own events."""
     found = []
     for job in await manager.journal.unfinished():
-        live = Live(job, manager.store, manager.backend, manager.top, watched=False)
+        live = Live(job, manager.store, manager.backend, manager.top, manager.observe, watched=False)
         await asyncio.to_thread(live.log.load)
         found.append(live)
     # A spawn that was cut before the journal took it was never acknowledged; its secrets must not stay.
@@ -44,6 +44,8 @@ async def take_up(manager: JobManager, live: Live) -> None:
             return
     # `wait` also tells when nothing of the attempt is alive any more, so a lost one needs no path of its own.
     await manager.executor.reattach(handle)
+    # A repair may have held it when the sidecar died.
+    await manager.executor.thaw([handle])
     if job.cancel is not None:
         await manager.executor.cancel(handle, force=job.cancel.force)
     await manager.lifecycle.follow(live, handle)

@@ -35,6 +35,7 @@ def plan(
     read: int,
     write: int,
     is_done: Callable[[str], bool],
+    has_ended: Callable[[str], bool] = lambda _: True,
 ) -> Plan:
     """Decides for all queued jobs at once.
 
@@ -44,6 +45,7 @@ def plan(
         read: K_read.
         write: K_write.
         is_done: whether a job named in `dependsOn` has ended `done`.
+        has_ended: whether a job that another one follows has ended, however.
     """
     running = list(active)
     free = {"read": read, "write": write}
@@ -55,7 +57,8 @@ def plan(
     reasons: dict[str, str] = {}
     counts = {"read": 0, "write": 0}
     for job in queued:
-        reason = _obstacle(job, free[job.access], in_use, is_done, read if job.access == "read" else write)
+        waits = not (all(map(is_done, job.depends_on)) and all(map(has_ended, job.follows)))
+        reason = _obstacle(job, waits, free[job.access], in_use, read if job.access == "read" else write)
         if reason is None:
             free[job.access] -= 1
             start.append(job.job_id)
@@ -63,19 +66,13 @@ def plan(
             counts[job.access] += 1
             positions[job.job_id] = counts[job.access]
             reasons[job.job_id] = reason
-        if job.access == "write" and (reason is None or not _waits_for_job(job, is_done)):
+        if job.access == "write" and not waits:
             in_use.append((job, job.expected_files))
     return Plan(tuple(start), positions, reasons)
 
 
-def _waits_for_job(job: Job, is_done: Callable[[str], bool]) -> bool:
-    return not all(is_done(other) for other in job.depends_on)
-
-
-def _obstacle(
-    job: Job, free: int, in_use: list[tuple[Job, list[str]]], is_done: Callable[[str], bool], limit: int
-) -> str | None:
-    if _waits_for_job(job, is_done):
+def _obstacle(job: Job, waits: bool, free: int, in_use: list[tuple[Job, list[str]]], limit: int) -> str | None:
+    if waits:
         return "waiting for another job"
     if free <= 0:
         return f"waiting for a {job.access} slot ({limit} of {limit} in use)"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sidecar.jobs import attempt_files as files
 from sidecar.jobs import durable
+from sidecar.model.errors import SidecarError
 from sidecar.model.job import Job
 
 _ENV = "env.json"
@@ -102,3 +103,13 @@ class JobStore:
                 return file.read().decode("utf-8", "replace")
         except FileNotFoundError:
             return ""
+
+
+def disk_refused(exc: OSError, path: Path) -> SidecarError:
+    """The error for a state directory that cannot be written."""
+    return SidecarError(
+        "state-unavailable",
+        f"{path} cannot be written ({os.strerror(exc.errno) if exc.errno else exc}).",
+        "Free disk space or make the directory writable, then try again.",
+        {"path": str(path)},
+    )

@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from sidecar.a2.runs import Runs
+from sidecar.a2.board import as_json
+from sidecar.a2.service import A2
 from sidecar.git.repository import Repository, forget_local_environment
 from sidecar.jobs.changes import Change
 from sidecar.jobs.journal import Journal
@@ -18,7 +19,6 @@ from sidecar.jobs.manager import JobManager
 from sidecar.jobs.store import JobStore
 from sidecar.model import limits
 from sidecar.model.errors import SidecarError
-from sidecar.model.job import Run
 from sidecar.model.outputs import DoctorOutput
 from sidecar.model.settings import Settings, parse_settings
 from sidecar.tools import views
@@ -37,7 +37,8 @@ class Core:
         self.settings = Settings()
         self.repository = Repository(top, git_dir)
         self.journal = Journal(state_dir / "jobs.sqlite")
-        self.runs = Runs(self.journal, self.repository)
+        self.a2 = A2(self.repository, self.journal, state_dir, lambda: self.settings)
+        self.runs = self.a2.runs
         self.manager = JobManager(
             journal=self.journal,
             store=JobStore(state_dir),
@@ -45,10 +46,11 @@ class Core:
             backend=CodexBackend(),
             top=self.top,
             settings=lambda: self.settings,
-            open_run=self._open_run,
+            open_run=self.a2.open_run,
             note_start=self.runs.head_for,
             note_end=self.runs.note_head,
         )
+        self.a2.attach(self.manager)
 
     async def open(self) -> None:
         """Opens the journal and takes up what an earlier sidecar left.
@@ -57,20 +59,14 @@ class Core:
             SidecarError: `state-unavailable`.
         """
         await self.journal.open()
-        await self.runs.load()
+        await self.a2.open()
         await self.manager.recover()
 
     async def close(self) -> None:
         """Stops following the workers (they run on) and closes the journal."""
         await self.manager.close()
+        await self.a2.close()
         await self.journal.close()
-
-    async def _open_run(self, on_dirty: str, unfinished: bool) -> Run:
-        before = self.runs.open
-        run = await self.runs.for_write_job(on_dirty, unfinished=unfinished)  # type: ignore[arg-type]
-        if before is None or before.run_id != run.run_id:
-            self.manager.publish("run", run.run_id)
-        return run
 
     def apply_settings(self, section: object) -> list[SidecarError]:
         """Takes the section `codexSidecar` of a client: what it announced last holds, else the default.
@@ -101,7 +97,7 @@ class Core:
             "jobs": [views.job_item(job, self.manager, queue) for job in jobs],
             "run": msgspec.to_builtins(run) if run else None,
             "limits": msgspec.to_builtins(views.slots(self.manager)),
-            "conflicts": [],
+            "conflicts": as_json(self.a2.conflicts()),
         }
 
     def job_item(self, job_id: str) -> dict[str, Any] | None:

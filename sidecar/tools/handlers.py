@@ -201,7 +201,7 @@ async def result(caller: Caller, asked: ResultInput) -> ResultOutput | FinalMess
         modified_files=job.modified_files,
         report_missing=job.report_missing,
         touched_files=job.touched_files,
-        conflicts=[],
+        conflicts=_core(caller).a2.conflict_ids(job.job_id),
         usage=job.usage,
         started_at=iso(job.started_at),
         finished_at=iso(job.finished_at),

@@ -10,6 +10,7 @@ import msgspec
 from sidecar.model.errors import SidecarError, internal, invalid
 from sidecar.model.inputs import ToolInput
 from sidecar.tools import schema
+from sidecar.tools.a2_tools import A2_TOOLS
 from sidecar.tools.caller import Caller
 from sidecar.tools.job_tools import JOB_TOOLS
 from sidecar.tools.tool import Tool
@@ -18,7 +19,7 @@ __all__ = ["BY_COMMAND", "BY_NAME", "TOOLS", "Tool", "call", "check"]
 
 logger = logging.getLogger(__name__)
 
-TOOLS: tuple[Tool, ...] = JOB_TOOLS
+TOOLS: tuple[Tool, ...] = JOB_TOOLS + A2_TOOLS
 BY_NAME: dict[str, Tool] = {tool.name: tool for tool in TOOLS}
 BY_COMMAND: dict[str, Tool] = {tool.command: tool for tool in TOOLS if tool.command}
 

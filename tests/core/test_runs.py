@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.a2.runs import Runs
+from sidecar.git.baseline import Baselines
 from sidecar.git.repository import Repository
 from sidecar.jobs.journal import Journal
 from sidecar.model.errors import SidecarError
@@ -28,16 +29,23 @@ def repo(tmp_path: Path) -> Path:
     return make_repo(tmp_path / "repo")
 
 
+def make_runs(journal: Journal, repo: Path) -> Runs:
+    repository = Repository(repo, repo / ".git")
+    state_dir = repo / ".git" / "codex-sidecar"
+    state_dir.mkdir(exist_ok=True)
+    return Runs(journal, repository, Baselines(repository, state_dir))
+
+
 def head(repo: Path) -> str:
     return git(repo, "rev-parse", "HEAD").strip()
 
 
 async def test_the_first_write_job_records_the_head(journal: Journal, repo: Path) -> None:
-    runs = Runs(journal, Repository(repo, repo / ".git"))
+    runs = make_runs(journal, repo)
     run = await runs.for_write_job("refuse", unfinished=False)
     assert run.head == head(repo)
     assert await journal.open_run() == run
-    again = Runs(journal, Repository(repo, repo / ".git"))
+    again = make_runs(journal, repo)
     await again.load()
     assert again.open == run
 
@@ -46,7 +54,7 @@ async def test_a_dirty_tree_is_refused_with_the_files_and_the_two_other_ways(jou
     (repo / "README.md").write_text("changed\n")
     (repo / "ü new.txt").write_text("x")
     (repo / b"bad\xff.txt".decode("utf-8", "surrogateescape")).write_text("x")
-    runs = Runs(journal, Repository(repo, repo / ".git"))
+    runs = make_runs(journal, repo)
     with pytest.raises(SidecarError) as caught:
         await runs.for_write_job("refuse", unfinished=False)
     error = caught.value
@@ -59,7 +67,7 @@ async def test_a_dirty_tree_is_refused_with_the_files_and_the_two_other_ways(jou
 
 
 async def test_while_a_run_is_open_its_own_changes_are_not_dirt(journal: Journal, repo: Path) -> None:
-    runs = Runs(journal, Repository(repo, repo / ".git"))
+    runs = make_runs(journal, repo)
     first = await runs.for_write_job("refuse", unfinished=False)
     (repo / "made-by-a-worker.txt").write_text("x")
     assert await runs.for_write_job("refuse", unfinished=True) == first
@@ -67,7 +75,7 @@ async def test_while_a_run_is_open_its_own_changes_are_not_dirt(journal: Journal
 
 
 async def test_a_persons_commit_that_holds_the_changes_closes_the_run(journal: Journal, repo: Path) -> None:
-    runs = Runs(journal, Repository(repo, repo / ".git"))
+    runs = make_runs(journal, repo)
     first = await runs.for_write_job("refuse", unfinished=False)
     (repo / "made-by-a-worker.txt").write_text("x")
     git(repo, "add", "-A")
@@ -78,14 +86,14 @@ async def test_a_persons_commit_that_holds_the_changes_closes_the_run(journal: J
 
 
 async def test_a_tree_that_equals_the_baseline_again_closes_the_run(journal: Journal, repo: Path) -> None:
-    runs = Runs(journal, Repository(repo, repo / ".git"))
+    runs = make_runs(journal, repo)
     first = await runs.for_write_job("refuse", unfinished=False)
     assert (await runs.for_write_job("refuse", unfinished=True)).run_id == first.run_id
     assert (await runs.for_write_job("refuse", unfinished=False)).run_id != first.run_id
 
 
 async def test_a_workers_commit_never_closes_the_run(journal: Journal, repo: Path) -> None:
-    runs = Runs(journal, Repository(repo, repo / ".git"))
+    runs = make_runs(journal, repo)
     first = await runs.for_write_job("refuse", unfinished=False)
     job = Job(
         job_id="j",
@@ -109,7 +117,7 @@ async def test_a_workers_commit_never_closes_the_run(journal: Journal, repo: Pat
 async def test_a_branch_without_a_commit_has_no_head(journal: Journal, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     git(tmp_path / "empty", "init", "-q")
-    runs = Runs(journal, Repository(tmp_path / "empty", tmp_path / "empty" / ".git"))
+    runs = make_runs(journal, tmp_path / "empty")
     assert (await runs.for_write_job("refuse", unfinished=False)).head is None
 
 

@@ -118,3 +118,12 @@ def test_full_slots_are_told_with_their_number() -> None:
     active = [make(1, "workspace-write"), make(2, "danger-full-access")]
     chosen = plan([make(3, "workspace-write")], active, read=8, write=2, is_done=lambda _: False)
     assert chosen.reasons == {"j3": "waiting for a write slot (2 of 2 in use)"}
+
+
+def test_a_job_that_follows_another_waits_for_its_end_however_it_ends() -> None:
+    first, second = make(1, "workspace-write"), make(2, "workspace-write")
+    second.follows = ["j1"]
+    waiting = plan([second], [first], read=8, write=2, is_done=lambda _: False, has_ended=lambda _: False)
+    assert waiting.start == ()
+    ended = plan([second], [], read=8, write=2, is_done=lambda _: False, has_ended=lambda _: True)
+    assert ended.start == ("j2",)

@@ -19,7 +19,7 @@ ROOMS = (
     {"__main__"},
     {"entry"},
     {"cli"},
-    {"demo"},
+    {"demo", "report"},
     {"pump"},
     {"service"},
     {"lsp", "mcp"},

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -79,7 +79,15 @@ class PlainBackend:
         pass
 
     async def prepare(
-        self, job: Job, *, codex: str, env: Mapping[str, str], directory: Path, top: str, settings: CodexSettings
+        self,
+        job: Job,
+        *,
+        codex: str,
+        env: Mapping[str, str],
+        directory: Path,
+        top: str,
+        settings: CodexSettings,
+        predecessors: Sequence[str] = (),
     ) -> Call:
         return Call((codex, "-I", "-S", "-u", "-"), dict(env), job.working_directory)
 

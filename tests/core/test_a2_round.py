@@ -1,0 +1,286 @@
+"""The A2 protocol on real repositories with real worker processes: what is seen, what conflicts, how it is repaired."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from sidecar.model.errors import SidecarError
+from tests.support.repo import git, make_repo
+from tests.support.round import open_round, until
+
+TEXT = "".join(f"line {n}\n" for n in range(1, 11))
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Path:
+    return make_repo(tmp_path / "repo", {"app.py": TEXT, "other.py": TEXT, "README.md": "hello\n"})
+
+
+def edit(number: int, words: str, path: str = "app.py") -> dict[str, str]:
+    """A step that changes one line by a command."""
+    return {"sh": f"sed -i 's/^line {number}$/{words}/' {path}"}
+
+
+def patch(number: int, words: str, path: str = "app.py") -> dict[str, str]:
+    """A step that changes one line by a patch."""
+    before = f" line {number - 1}\n" if number > 1 else ""
+    return {"patch": f"*** Begin Patch\n*** Update File: {path}\n@@\n{before}-line {number}\n+{words}\n*** End Patch\n"}
+
+
+def report(*files: str, delay: float = 0.0) -> dict[str, object]:
+    """The last step; `delay` is time in which the worker thinks, with no command open."""
+    return {"json": {"summary": "did it", "modifiedFiles": list(files)}, "delay": delay}
+
+
+def wait_for(name: str) -> dict[str, str]:
+    """A step that waits until another worker made a file outside the repository."""
+    return {"sh": f"while [ ! -e ../{name} ]; do sleep 0.02; done"}
+
+
+def signal(name: str) -> dict[str, str]:
+    return {"sh": f"touch ../{name}"}
+
+
+async def test_one_worker_alone_makes_no_conflict(repo: Path) -> None:
+    async with open_round(repo) as round_:
+        job = await round_.write("add", patch(3, "three"), edit(5, "five"), report("app.py"))
+        assert await round_.ended(job) == ["done"]
+        answer = await round_.call("codex_conflicts")
+        assert answer["conflicts"] == []
+        assert answer["unclaimed"] == []
+        assert answer["missingReports"] == []
+        assert answer["headMoved"] is None
+        assert answer["baseline"]["head"] == git(repo, "rev-parse", "HEAD").strip()
+        assert (repo / "app.py").read_text().splitlines()[2:5] == ["three", "line 4", "five"]
+
+
+async def test_jobs_one_after_another_never_conflict(repo: Path) -> None:
+    async with open_round(repo) as round_:
+        first = await round_.write("one", patch(3, "three"), report("app.py"))
+        await round_.ended(first)
+        second = await round_.write("two", edit(3, "x") | {"sh": "sed -i 's/^three$/THREE/' app.py"}, report("app.py"))
+        await round_.ended(second)
+        assert await round_.conflicts() == []
+
+
+async def test_different_parts_of_one_file_merge_and_are_only_information(repo: Path) -> None:
+    async with open_round(repo) as round_:
+        one = await round_.write("top", patch(2, "two"), signal("a"), wait_for("b"), report("app.py"))
+        two = await round_.write("bottom", wait_for("a"), patch(9, "nine"), signal("b"), report("app.py"))
+        assert await round_.ended(one, two) == ["done", "done"]
+        (conflict,) = await round_.conflicts()
+        assert (conflict["kind"], conflict["severity"]) == ("same-file-edit", "information")
+        assert conflict["confirmed"] is True
+        assert conflict["mergeable"] is True
+        assert {job["jobId"]: job["ranges"] for job in conflict["jobs"]} == {
+            one["jobId"]: [{"start": 2, "end": 2}],
+            two["jobId"]: [{"start": 9, "end": 9}],
+        }
+        assert [job["attribution"] for job in conflict["jobs"]] == ["seen", "seen"]
+        assert (await round_.call("codex_result", jobId=one["jobId"]))["conflicts"] == [conflict["conflictId"]]
+        dismissed = await round_.call("codex_resolve", conflictId=conflict["conflictId"], strategy="dismiss")
+        assert dismissed["strategy"] == "dismiss"
+        assert await round_.conflicts() == []
+
+
+async def collide(round_: object, repo: Path) -> tuple[dict, dict, dict]:  # type: ignore[type-arg]
+    """w1 changes line 4; w2, which started from the old text, writes the whole file with another line 4."""
+    whole = TEXT.replace("line 4\n", "four by w2\n")
+    one = await round_.write("first", patch(4, "four by w1"), signal("a"), report("app.py", delay=1.0))  # type: ignore[attr-defined]
+    two = await round_.write(  # type: ignore[attr-defined]
+        "second", wait_for("a"), {"sh": f"printf '%s' '{whole}' > app.py"}, signal("b"), report("app.py")
+    )
+    assert await round_.ended(one, two) == ["done", "done"]  # type: ignore[attr-defined]
+    (conflict,) = await round_.conflicts()  # type: ignore[attr-defined]
+    return one, two, conflict
+
+
+async def test_an_overwritten_edit_is_a_lost_update(repo: Path) -> None:
+    async with open_round(repo) as round_:
+        one, two, conflict = await collide(round_, repo)
+        assert conflict["kind"] in ("lost-update", "overlapping-edit")
+        assert conflict["mergeable"] is False
+        assert {job["jobId"] for job in conflict["jobs"]} == {one["jobId"], two["jobId"]}
+        with pytest.raises(SidecarError, match="do not merge") as caught:
+            await round_.call("codex_resolve", conflictId=conflict["conflictId"], strategy="merge")
+        assert "rerun" in caught.value.hint
+
+        # Keep w1's version: first a preview that changes nothing, then the act, then the way back.
+        asked = {"conflictId": conflict["conflictId"], "strategy": "keep", "jobId": one["jobId"]}
+        preview = await round_.call("codex_resolve", **asked)
+        assert "four by w2" in (repo / "app.py").read_text()
+        assert preview["preview"]["files"] == [{"path": "app.py", "action": "becomes w1's version"}]
+        done = await round_.call("codex_resolve", **asked, token=preview["token"])
+        assert (repo / "app.py").read_text() == TEXT.replace("line 4\n", "four by w1\n")
+        assert await round_.conflicts() == []
+        (snapshot,) = (await round_.call("codex_snapshots"))["snapshots"]
+        assert snapshot["snapshotId"] == done["snapshotId"]
+        await round_.act("codex_restore", snapshotId=snapshot["snapshotId"])
+        assert "four by w2" in (repo / "app.py").read_text()
+
+
+async def test_a_merge_brings_both_edits_back(repo: Path) -> None:
+    """w2 writes the whole file from the old text and so drops w1's line; both edits merge."""
+    whole = TEXT.replace("line 9\n", "nine\n")
+    async with open_round(repo) as round_:
+        one = await round_.write("first", patch(2, "two"), signal("a"), report("app.py", delay=1.0))
+        two = await round_.write(
+            "second", wait_for("a"), {"sh": f"printf '%s' '{whole}' > app.py"}, signal("b"), report("app.py")
+        )
+        assert await round_.ended(one, two) == ["done", "done"]
+        (conflict,) = await round_.conflicts()
+        assert (conflict["kind"], conflict["severity"], conflict["mergeable"]) == ("lost-update", "error", True)
+        assert conflict["suggested"] == "merge"
+        await round_.act("codex_resolve", conflictId=conflict["conflictId"], strategy="merge")
+        assert (repo / "app.py").read_text() == TEXT.replace("line 2\n", "two\n").replace("line 9\n", "nine\n")
+        assert await round_.conflicts() == []
+
+
+async def test_a_conflict_is_told_while_the_workers_run(repo: Path) -> None:
+    async with open_round(repo) as round_:
+        one = await round_.write("first", patch(4, "four by w1"), signal("a"), wait_for("end"), report("app.py"))
+        two = await round_.write(
+            "second", wait_for("a"), {"sh": "sed -i 's/^four by w1$/four by w2/' app.py"}, signal("b"), wait_for("end"),
+            report("app.py"),
+        )  # fmt: skip
+        await until(lambda: round_.core.a2.conflicts(), "a conflict while both run")
+        (conflict,) = round_.core.a2.conflicts()
+        assert conflict.live is True
+        assert conflict.severity in ("information", "error")
+        (repo.parent / "end").touch()
+        assert await round_.ended(one, two) == ["done", "done"]
+
+
+async def test_commands_of_two_workers_at_once_are_ambiguous_and_credited_to_none(repo: Path) -> None:
+    async with open_round(repo) as round_:
+        one = await round_.write(
+            "first",
+            {"sh": "touch ../a; sleep 0.2; echo x >> other.py; while [ ! -e ../b ]; do sleep 0.02; done"},
+            report(),
+        )
+        two = await round_.write("second", wait_for("a"), {"sh": "sleep 0.5; touch ../b; sleep 0.3"}, report())
+        await round_.ended(one, two)
+        (conflict,) = await round_.conflicts()
+        assert conflict["path"] == "other.py"
+        assert {job["attribution"] for job in conflict["jobs"]} == {"ambiguous"}
+
+
+async def test_roll_back_undoes_only_what_workers_did(repo: Path) -> None:
+    async with open_round(repo) as round_:
+        job = await round_.write(
+            "work", patch(3, "three"), {"sh": "mkdir -p new; echo n > new/file.py"}, report("app.py", "new/file.py")
+        )
+        await round_.ended(job)
+        (repo / "README.md").write_text("mine\n")
+        (repo / "notes.txt").write_text("my notes\n")
+        (repo / "staged.txt").write_text("staged\n")
+        git(repo, "add", "staged.txt")
+        index = (repo / ".git" / "index").read_bytes()
+        preview = await round_.call("codex_rollback")
+        assert {file["path"] for file in preview["preview"]["files"]} == {"app.py", "new/file.py"}
+        assert set(preview["preview"]["untouched"]) == {"README.md", "notes.txt", "staged.txt"}
+        assert "Not touched: your edits in" in preview["preview"]["text"]
+        done = await round_.call("codex_rollback", token=preview["token"])
+        assert sorted(done["files"]) == ["app.py", "new/file.py"]
+        assert (repo / "app.py").read_text() == TEXT
+        assert not (repo / "new").exists()
+        assert (repo / "README.md").read_text() == "mine\n"
+        assert (repo / "notes.txt").read_text() == "my notes\n"
+        assert (repo / ".git" / "index").read_bytes() == index
+        await round_.act("codex_restore", snapshotId=done["snapshotId"])
+        assert "three" in (repo / "app.py").read_text()
+        assert (repo / "new" / "file.py").read_text() == "n\n"
+
+
+async def test_a_token_is_stale_as_soon_as_a_named_file_moves(repo: Path) -> None:
+    async with open_round(repo) as round_:
+        job = await round_.write("work", patch(3, "three"), report("app.py"))
+        await round_.ended(job)
+        preview = await round_.call("codex_rollback")
+        with (repo / "app.py").open("a") as file:
+            file.write("written by a person meanwhile\n")
+        with pytest.raises(SidecarError) as caught:
+            await round_.call("codex_rollback", token=preview["token"])
+        assert caught.value.kind == "stale-token"
+        assert "written by a person" in (repo / "app.py").read_text()
+        fresh = caught.value.details
+        assert fresh["preview"]["userEdits"] == ["app.py"]
+        await round_.call("codex_rollback", token=fresh["token"])
+        assert (repo / "app.py").read_text() == TEXT
+        with pytest.raises(SidecarError):
+            await round_.call("codex_rollback", token=fresh["token"])
+
+
+async def test_rerun_runs_the_jobs_again_one_by_one_and_tells_what_changed(repo: Path) -> None:
+    async with open_round(repo) as round_:
+        one, two, conflict = await collide(round_, repo)
+        for name in ("a", "b"):
+            (repo.parent / name).touch()
+        again = await round_.act("codex_rerun")
+        assert [job["replaces"] for job in again["jobs"]] == [one["jobId"], two["jobId"]]
+        assert await round_.ended(*again["jobs"]) == ["done", "done"]
+        starts = [await round_.core.manager.job(job["jobId"]) for job in again["jobs"]]
+        assert (starts[1].started_at or 0) >= (starts[0].finished_at or 1e18)
+        assert (repo / "app.py").read_text() == TEXT.replace("line 4\n", "four by w2\n")
+        assert await round_.conflicts() == []
+
+
+async def test_a_person_and_a_worker(repo: Path) -> None:
+    async with open_round(repo) as round_:
+        job = await round_.write("work", signal("a"), patch(4, "four by w1") | {"delay": 1.5}, report("app.py"))
+        await until((repo.parent / "a").exists)
+        await asyncio.sleep(0.5)
+        text = (repo / "app.py").read_text()
+        (repo / "app.py").write_text(text.replace("line 8\n", "eight by me\n"))
+        await round_.ended(job)
+        (conflict,) = await round_.conflicts()
+        assert (conflict["kind"], conflict["severity"]) == ("user-edit", "warning")
+        assert conflict["mergeable"] is True
+        owners = {owner.start: owner.writers[0][1] for owner in await round_.core.a2.owners("app.py")}
+        assert owners == {4: "w1", 8: "you"}
+
+
+async def test_what_a_cancelled_worker_left_is_told_and_rolled_back(repo: Path) -> None:
+    async with open_round(repo) as round_:
+        job = await round_.write("work", patch(3, "three"), {"sh": "sleep 60"}, report("app.py"))
+        await until(lambda: "three" in (repo / "app.py").read_text())
+        await round_.call("codex_cancel", jobId=job["jobId"], force=True)
+        assert await round_.ended(job) == ["cancelled"]
+        result = await round_.call("codex_result", jobId=job["jobId"])
+        assert [file["path"] for file in result["touchedFiles"]] == ["app.py"]
+        await round_.act("codex_rollback", jobIds=[job["jobId"]])
+        assert (repo / "app.py").read_text() == TEXT
+
+
+async def test_dirty_tree_snapshot_and_stash(repo: Path) -> None:
+    (repo / "README.md").write_text("mine\n")
+    (repo / "notes.txt").write_text("notes\n")
+    async with open_round(repo) as round_:
+        job = await round_.write("work", {"sh": "echo worker >> README.md"}, report("README.md"), onDirty="snapshot")
+        await round_.ended(job)
+        await round_.act("codex_rollback")
+        assert (repo / "README.md").read_text() == "mine\n"
+        await round_.call("codex_baseline", begin=True, onDirty="stash")
+        assert git(repo, "status", "--porcelain") == ""
+        baseline = await round_.call("codex_baseline")
+        await round_.act("codex_restore", snapshotId=baseline["snapshotId"])
+        assert (repo / "README.md").read_text() == "mine\n"
+        assert (repo / "notes.txt").read_text() == "notes\n"
+
+
+async def test_everything_is_known_again_after_a_restart(repo: Path) -> None:
+    async with open_round(repo) as round_:
+        _, _, before = await collide(round_, repo)
+    async with open_round(repo) as round_:
+        (after,) = await round_.conflicts()
+        assert after == before
+        versions = git(repo, "for-each-ref", "--format=%(refname)", "refs/codex-sidecar/")
+        assert "refs/codex-sidecar/versions/" in versions
+        git(repo, "gc", "--prune=now", "-q")
+        asked = {"conflictId": after["conflictId"], "strategy": "keep", "jobId": after["jobs"][0]["jobId"]}
+        await round_.act("codex_resolve", **asked)
+        assert (repo / "app.py").read_text() == TEXT.replace("line 4\n", "four by w1\n")
+        assert git(repo, "status", "--porcelain").split() == ["M", "app.py"]
