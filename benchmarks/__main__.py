@@ -9,7 +9,7 @@ import platform
 import sys
 from pathlib import Path
 
-from benchmarks import jobs
+from benchmarks import a2, jobs
 from benchmarks.measure import Figure, table
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
@@ -17,7 +17,7 @@ BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
 
 
 async def measure() -> list[Figure]:
-    return await jobs.figures()
+    return await jobs.figures() + await a2.figures()
 
 
 def write(text: str) -> None:

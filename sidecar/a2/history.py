@@ -139,7 +139,7 @@ class History:
             after = [one for one in versions if one.seq > self.settled[path].seq]
             before = [one for one in versions if one.seq <= self.settled[path].seq]
             versions = [before[-1], *after]
-        first, *rest = versions
+        first, *rest = _joined(versions)
         return Chain(path, (self._version(first, baseline=True), *(self._version(one) for one in rest)))
 
     def _version(self, one: StoredVersion, *, baseline: bool = False) -> Version:
@@ -156,3 +156,13 @@ class History:
     def forget_contents(self) -> None:
         """Lets the memory of contents go; they are read again when asked for."""
         self._contents.clear()
+
+
+def _joined(versions: list[StoredVersion]) -> list[StoredVersion]:
+    """The versions without those that the same writers replaced right after: a look may meet a file half written."""
+    joined = versions[:1]
+    for one in versions[1:]:
+        if len(joined) > 1 and (joined[-1].writers, joined[-1].attribution) == (one.writers, one.attribution):
+            joined.pop()
+        joined.append(one)
+    return joined

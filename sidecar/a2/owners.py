@@ -7,11 +7,14 @@ from collections.abc import Sequence
 import msgspec
 
 from sidecar.a2.board import Board
+from sidecar.a2.history import StoredVersion
 from sidecar.a2.versions import USER
 from sidecar.a2.witness import Scene
 from sidecar.git.blobs import read_blobs
 from sidecar.git.repository import Repository
-from sidecar.model.job import Attribution, Job
+from sidecar.model.job import Attribution, Change, Job, TouchedFile
+
+_SURENESS: tuple[Attribution, ...] = ("seen", "ambiguous", "reported")
 
 
 class LineOwner(msgspec.Struct, frozen=True):
@@ -60,3 +63,30 @@ def stored(repository: Repository, scene: Scene, path: str, side: str, run_jobs:
         return None
     with repository.plumbing() as git:
         return read_blobs(git, [oid]).get(oid)
+
+
+def touched_files(scene: Scene, job: Job) -> list[TouchedFile]:
+    """The files of a job by all three witnesses; where several speak of a file, the surest is heard."""
+    known = {file.path: file for file in job.touched_files}
+    for path, versions in scene.history.versions.items():
+        mine = [one for one in versions if job.job_id in one.writers]
+        if not mine:
+            continue
+        sure = any(len(one.writers) == 1 for one in mine)
+        before = known.get(path)
+        if before is not None and _SURENESS.index(before.attribution) <= _SURENESS.index(
+            "seen" if sure else "ambiguous"
+        ):
+            continue
+        known[path] = TouchedFile(
+            path=path, change=_change(scene.base_of(path), mine[-1]), attribution="seen" if sure else "ambiguous"
+        )
+    return list(known.values())
+
+
+def _change(base: StoredVersion, last: StoredVersion) -> Change:
+    if last.oid is None:
+        return "deleted"
+    if base.oid is None:
+        return "added"
+    return "mode" if base.oid == last.oid else "modified"

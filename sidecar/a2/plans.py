@@ -13,7 +13,7 @@ from sidecar.a2.versions import USER
 from sidecar.a2.witness import Scene
 from sidecar.git.journal import Target
 from sidecar.git.repair import Repaired
-from sidecar.jobs.manager import NewJob
+from sidecar.jobs.new_job import NewJob
 from sidecar.model.a2_outputs import (
     ActedOutput,
     Preview,
@@ -54,8 +54,7 @@ class Plans:
     async def scene(self) -> Scene:
         if self._a2.witness.scene is None:
             raise invalid("runId", "no run is open", "Spawn a write job first; it records the baseline.")
-        await self._a2.witness.settle()
-        await self._a2.refresh()
+        await self._a2.look()
         return self._a2.witness.scene
 
     def conflict(self, conflict_id: str) -> Conflict:

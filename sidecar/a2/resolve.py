@@ -13,7 +13,7 @@ from sidecar.a2.versions import USER, Chain
 from sidecar.a2.witness import Scene
 from sidecar.git.blobs import store_bytes
 from sidecar.git.journal import Target
-from sidecar.jobs.manager import NewJob
+from sidecar.jobs.new_job import NewJob
 from sidecar.model.a2_outputs import (
     AppliedMergeOutput,
     MergeInputsOutput,
@@ -110,7 +110,7 @@ class Resolver:
             text=text,
             files=[PreviewFile(path=conflict.path, action=action)],
             jobs=[PreviewJob(job_id=job.job_id, label=job.label, title=job.title) for job in jobs],
-            user_edits=mine,
+            user_edits=mine if strategy == "keep" else [],
             untouched=sorted(self._a2.witness.changed - {conflict.path}),
         )
         signatures = await self._plans.signatures([conflict.path])

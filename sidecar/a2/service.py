@@ -9,9 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sidecar.a2.answers import closed_run, settled, shown_baseline
 from sidecar.a2.board import Board
 from sidecar.a2.history import History
-from sidecar.a2.owners import LineOwner, owners_of, stored
+from sidecar.a2.owners import LineOwner, owners_of, stored, touched_files
 from sidecar.a2.plans import Plans
 from sidecar.a2.resolve import Resolver
 from sidecar.a2.runs import Runs
@@ -27,7 +28,6 @@ from sidecar.git.snapshot import Snapshots
 from sidecar.jobs.changes import Change
 from sidecar.model.a2_outputs import (
     BaselineOutput,
-    BaselineShown,
     ConflictsOutput,
     HeadMoved,
     SnapshotOutput,
@@ -36,7 +36,7 @@ from sidecar.model.a2_outputs import (
 )
 from sidecar.model.conflict import Conflict
 from sidecar.model.errors import SidecarError, invalid
-from sidecar.model.job import Job, Run, iso, now
+from sidecar.model.job import Job, Run, TouchedFile, iso, now
 from sidecar.model.settings import Settings
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class A2:
             return
         history = History(run.run_id, self.journal, self.repository)
         await history.load()
-        scene = Scene(history, baseline, head=baseline.head)
+        scene = Scene(history, baseline)
         of_run = await self.journal.of_run(run.run_id)
         self.ended_jobs = {job.job_id: job for job in of_run if job.is_final}
         # Whatever changed while no sidecar watched may be any unfinished worker's.
@@ -157,6 +157,7 @@ class A2:
             self.tree_watch.start()
         else:
             self.tree_watch.stop()
+        self.witness.watched = self.tree_watch.active
         job = self.manager.known_job(change.id) if change.kind == "job" else None
         if job is None or job.run_id != self.witness.scene.history.run_id:
             return
@@ -170,6 +171,9 @@ class A2:
                 self.witness.scene.windows.close_job(job.job_id, job.finished_at or now())
             await self.witness.settle()
             await self.resolver.job_ended(job)
+            touched = self.touched(job)
+            if touched != job.touched_files:
+                self.ended_jobs[job.job_id] = await self.manager.amend(job.job_id, touched_files=touched)
             await self.refresh()
         except SidecarError as exc:
             logger.error("after the end of %s: %s", job.label, exc.message)
@@ -183,6 +187,13 @@ class A2:
     async def _seen(self) -> None:
         """The witness has new versions."""
         self._note_unsaved()
+        await self.refresh()
+
+    async def look(self) -> None:
+        """Takes everything into account that has happened until now."""
+        while self._tasks:
+            await asyncio.wait(set(self._tasks))
+        await self.witness.settle()
         await self.refresh()
 
     async def refresh(self) -> None:
@@ -208,6 +219,13 @@ class A2:
     def conflicts(self) -> list[Conflict]:
         """The open conflicts of the open run, the worst first."""
         return self.board.conflicts
+
+    def touched(self, job: Job) -> list[TouchedFile]:
+        """The files of a job by all three witnesses: streamed, observed, declared."""
+        scene = self.witness.scene
+        if scene is None or job.run_id != scene.history.run_id:
+            return job.touched_files
+        return touched_files(scene, job)
 
     def conflict_ids(self, job_id: str) -> list[str]:
         """The open conflicts that a job is part of."""
@@ -252,23 +270,26 @@ class A2:
             run = await self.journal.run(run_id)
             if run is None:
                 raise invalid("runId", f"no run {run_id[:80]!r} is known", "Leave it out for the open run.")
-            return _closed(run)
-        if run is None or (scene := self.witness.scene) is None:
+            history = History(run.run_id, self.journal, self.repository)
+            await history.load()
+            return closed_run(run, history)
+        if run is None or self.witness.scene is None:
             return ConflictsOutput(
                 run_id=None, baseline=None, conflicts=[], unclaimed=[], missing_reports=[], head_moved=None,
-                worker_commits=[],
+                worker_commits=[], settled=[],
             )  # fmt: skip
-        await self.witness.settle()
-        await self.refresh()
-        moved = HeadMoved(from_=run.head, to=scene.head) if scene.head != run.head else None
+        await self.look()
+        head = await self.runs.head()
+        moved = HeadMoved(from_=run.head, to=head) if head != run.head else None
         return ConflictsOutput(
             run_id=run.run_id,
-            baseline=_shown(run),
+            baseline=shown_baseline(run),
             conflicts=self.board.conflicts,
             unclaimed=self.unclaimed(),
             missing_reports=[job.job_id for job in self.missing_reports()],
             head_moved=moved,
             worker_commits=[WorkerCommit(job_id=one.job_id, commit=one.commit) for one in run.worker_commits],
+            settled=settled(self.witness.scene.history),
         )
 
     async def baseline(self, on_dirty: str | None, *, begin: bool) -> BaselineOutput:
@@ -360,14 +381,3 @@ class A2:
             yield
         finally:
             await self.manager.executor.thaw(handles)
-
-
-def _shown(run: Run) -> BaselineShown:
-    return BaselineShown(head=run.head, tree=run.tree, recorded_at=iso(run.recorded_at) or "")
-
-
-def _closed(run: Run) -> ConflictsOutput:
-    return ConflictsOutput(
-        run_id=run.run_id, baseline=_shown(run), conflicts=[], unclaimed=[], missing_reports=[], head_moved=None,
-        worker_commits=[WorkerCommit(job_id=one.job_id, commit=one.commit) for one in run.worker_commits],
-    )  # fmt: skip

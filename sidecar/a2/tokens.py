@@ -29,7 +29,7 @@ class Tokens:
             preview: what a person reads.
             seen: everything that the act relies on (what stands on the disk, who runs, …), printable.
         """
-        token = secrets.token_urlsafe(18)
+        token = secrets.token_hex(16)
         self._given[token] = (_digest(call), _digest((preview, seen)))
         while len(self._given) > KEPT:
             self._given.popitem(last=False)

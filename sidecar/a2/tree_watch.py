@@ -8,21 +8,25 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from pathlib import Path
 
 logger = logging.getLogger(__name__)
-DEBOUNCE_MS = 150
-STEP_MS = 50
+DEBOUNCE_MS = 50
+STEP_MS = 10
 
 
 class TreeWatch:
-    """Watches one work tree while somebody wants it; all but the git directory."""
+    """Watches one work tree while somebody wants it; all but the git directory and what tools cache."""
 
     def __init__(self, top: str, changed: Callable[[], None]) -> None:
         self._top = top
         self._changed = changed
         self._task: asyncio.Task[None] | None = None
         self._stop: asyncio.Event | None = None
+
+    @property
+    def active(self) -> bool:
+        """Whether changes are told now."""
+        return self._task is not None and not self._task.done() and self._stop is not None and not self._stop.is_set()
 
     def start(self) -> None:
         """Begins to watch; nothing happens where it does already."""
@@ -42,16 +46,11 @@ class TreeWatch:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _run(self, stop: asyncio.Event) -> None:
-        from watchfiles import Change, awatch
-
-        git = str(Path(self._top, ".git"))
-
-        def wanted(change: Change, path: str) -> bool:
-            return not (path == git or path.startswith(git + "/"))
+        from watchfiles import DefaultFilter, awatch
 
         try:
             async for _ in awatch(
-                self._top, watch_filter=wanted, debounce=DEBOUNCE_MS, step=STEP_MS, stop_event=stop,
+                self._top, watch_filter=DefaultFilter(), debounce=DEBOUNCE_MS, step=STEP_MS, stop_event=stop,
                 ignore_permission_denied=True,
             ):  # fmt: skip
                 self._changed()

@@ -32,6 +32,8 @@ class Weave:
         """False once two contents were too large to compare: edits are then larger than what was really changed."""
         self._lines = [Line(text, 0, BASELINE) for text in self._split(chain.baseline)]
         self._taken: list[Taken] = []
+        self._changed_lines: list[int] | None = None
+        self._known_places: Places | None = None
         for version in chain.versions[1:]:
             self._add(version)
 
@@ -72,7 +74,7 @@ class Weave:
         ground_ = {0, *ground}
         both = {*ground_, *side}
         found: list[Edit] = []
-        places = Places(self._lines)
+        places, changed = self._places(), self._changed()
         at = start = 0
         removed: list[bytes] = []
         texts: list[bytes] = []
@@ -84,10 +86,20 @@ class Weave:
             for part in (removed, texts, span):
                 part.clear()
 
-        for index, line in enumerate(self._lines):
+        following = 0
+        for index in changed:
+            if index > following:
+                # The baseline's lines that nobody changed are there on both sides.
+                if span:
+                    close()
+                at += index - following
+                start = at
+            following = index + 1
+            line = self._lines[index]
             below, above = line.visible(ground_), line.visible(both)
             if below and above:
-                close()
+                if span:
+                    close()
                 at += 1
                 start = at
             elif below or above:
@@ -97,13 +109,26 @@ class Weave:
                     at += 1
                 else:
                     texts.append(line.text)
-        close()
+        if span:
+            close()
         return found
+
+    def _changed(self) -> list[int]:
+        """Indices of the lines that are not the baseline's or were removed once; kept until the weave grows."""
+        if self._changed_lines is None:
+            self._changed_lines = [n for n, line in enumerate(self._lines) if line.version or line.marks]
+        return self._changed_lines
+
+    def _places(self) -> Places:
+        """Kept until the weave grows."""
+        if self._known_places is None:
+            self._known_places = Places(self._lines)
+        return self._known_places
 
     def losses(self) -> list[Loss]:
         """Where a write threw away what others had changed, unless that was made good since."""
         order = {id(line): index for index, line in enumerate(self._lines)}
-        places = Places(self._lines)
+        places = self._places()
         found = []
         for loss in self._taken:
             later = {index for index in self.versions_of(loss.loser.writers) if index > loss.change.version}
@@ -127,6 +152,7 @@ class Weave:
 
     def _add(self, version: Version) -> None:
         """Weaves one more version in."""
+        self._changed_lines = self._known_places = None
         number = len(self.chain.versions)
         texts = self._split(version)
         start = number - 1

@@ -31,6 +31,8 @@ logger = logging.getLogger(__name__)
 
 _KINDS = frozenset({"command", "file_change", "turn-completed", "turn-failed"})
 SUBMODULE = "160000"
+TOLD_SECONDS = 0.08
+"""How soon a watched tree tells of a change."""
 HEAR_SECONDS = 0.15
 """How long a worker's word may be under way after its deed."""
 KEPT_SECONDS = 2.0
@@ -59,7 +61,6 @@ class Scene:
     windows: Windows = field(default_factory=Windows)
     looked_at: float = 0.0
     """When the whole tree was looked at last."""
-    head: str | None = None
 
     def learn(self, held: Mapping[str, Held]) -> None:
         """Takes what the baseline holds of some paths."""
@@ -100,6 +101,9 @@ class Witness:
         self._nudged = False
         self._task: asyncio.Task[None] | None = None
         self.scene: Scene | None = None
+        self._dirty = True
+        self.watched = False
+        """Whether `nudge` is called soon after each change of the tree."""
         self.changed: set[str] = set()
         """Paths that differed from the baseline at the last look."""
 
@@ -138,6 +142,7 @@ class Witness:
 
     def nudge(self) -> None:
         """Something in the tree changed. Where no worker writes now, it is looked at before one does."""
+        self._dirty = True
         if self.scene is not None and not self._nudged and not self.scene.windows.any_open():
             self._nudged = True
             self._queue.put_nowait(None)
@@ -181,9 +186,18 @@ class Witness:
             if event.type == "tool_result" and event.content.get("status") in (None, "completed"):
                 await self._patched(scene, job, event, lines)
         elif event.type == "tool_call":
-            # What changed before the first command of all is nobody's of them.
-            if len(scene.windows.open_commands()) <= 1:
+            # What changed before the first command of all is nobody's of them; a watched tree was looked at already.
+            if not self.watched and len(scene.windows.open_commands()) <= 1:
                 await self._look(lines)
+        else:
+            await self._after_command(scene, lines)
+
+    async def _after_command(self, scene: Scene, lines: dict[str, int]) -> None:
+        """Looks what a command changed; most commands change nothing, and then a watched tree is not looked at."""
+        if self.watched and not self._dirty:
+            await asyncio.sleep(TOLD_SECONDS)
+        if self.watched and not self._dirty:
+            await scene.history.add([], lines)
         else:
             await self._look(lines)
 
@@ -211,10 +225,10 @@ class Witness:
         if scene is None:
             return
         began = now()
+        self._dirty = False
         changes = await asyncio.to_thread(
             changed_paths, self._repository, self._state_dir, scene.baseline, self._baselines, store=True
         )
-        scene.head = await asyncio.to_thread(self._repository.head)
         found: dict[str, Found] = {}
         for change in changes:
             if change.new is not None and change.new.mode == SUBMODULE:

@@ -12,9 +12,10 @@ import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
+
+import msgspec
 
 from sidecar.jobs import recovery
 from sidecar.jobs.backend import Backend
@@ -24,6 +25,7 @@ from sidecar.jobs.executor import Executor
 from sidecar.jobs.journal import Journal
 from sidecar.jobs.lifecycle import Lifecycle, later_cancel, unexpected
 from sidecar.jobs.live import Live
+from sidecar.jobs.new_job import NewJob
 from sidecar.jobs.slots import Plan, plan
 from sidecar.jobs.store import JobStore, disk_refused
 from sidecar.jobs.watch import GrowthWatcher
@@ -34,16 +36,6 @@ from sidecar.model.settings import Settings
 
 logger = logging.getLogger(__name__)
 REMEMBERED_JOBS = 200
-
-
-@dataclass(frozen=True)
-class NewJob:
-    """A checked request for a job; everything but the manager's own facts."""
-
-    prompt: str
-    env: dict[str, str]
-    facts: dict[str, Any]
-    """Fields of `Job`."""
 
 
 class JobManager:
@@ -169,7 +161,7 @@ class JobManager:
             for other in new.facts.get("depends_on", []):
                 await self.job(other)
             job = Job(
-                job_id=secrets.token_urlsafe(18),
+                job_id=secrets.token_hex(16),
                 number=self._next_number,
                 status="queued",
                 created_at=now(),
@@ -289,6 +281,15 @@ class JobManager:
         """Removes the environment and the private temporary directory of a job that has ended. Blocks."""
         self.store.forget_env(job)
         self.backend.cleanup(job)
+
+    async def amend(self, job_id: str, **facts: Any) -> Job:
+        """Corrects what is known of a job that has ended; its status stays."""
+        job = msgspec.structs.replace(await self.job(job_id), **facts)
+        await self.journal.save(job)
+        if job_id in self._recent:
+            self._recent[job_id] = job
+        self.publish("job", job_id)
+        return job
 
     # -- cancel -------------------------------------------------------------------------------------------------
 

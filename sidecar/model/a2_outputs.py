@@ -32,6 +32,16 @@ class WorkerCommit(ToolOutput, frozen=True):
     commit: str
 
 
+class SettledOutput(ToolOutput, frozen=True):
+    """A path whose conflicts are over, and how: merged, kept, reconciled, rolled back, run again, dismissed."""
+
+    path: str
+    how: str
+    at: str
+    job_ids: list[str]
+    snapshot_id: str | None
+
+
 class ConflictsOutput(ToolOutput, frozen=True):
     run_id: str | None
     baseline: BaselineShown | None
@@ -40,6 +50,7 @@ class ConflictsOutput(ToolOutput, frozen=True):
     missing_reports: list[str]
     head_moved: HeadMoved | None
     worker_commits: list[WorkerCommit]
+    settled: list[SettledOutput]
 
 
 class PreviewFile(ToolOutput, frozen=True):

@@ -80,6 +80,8 @@ class FinalMessageOutput(ToolOutput, frozen=True):
 class JobStatusOutput(ToolOutput, frozen=True):
     job_id: str
     label: str
+    run_id: str | None
+    """The run that a write job belongs to."""
     title: str
     status: JobStatus
     sandbox: Sandbox

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import UNSET
 
 from sidecar.jobs import globs
-from sidecar.jobs.manager import NewJob
+from sidecar.jobs.new_job import NewJob
 from sidecar.model import limits
 from sidecar.model.errors import SidecarError, invalid
 from sidecar.model.inputs import (
@@ -173,7 +173,8 @@ async def events(caller: Caller, asked: EventsInput) -> EventsOutput:
 
 
 async def result(caller: Caller, asked: ResultInput) -> ResultOutput | FinalMessageOutput:
-    manager = _core(caller).manager
+    core = _core(caller)
+    manager = core.manager
     job = await manager.job(asked.job_id)
     text = await asyncio.to_thread(manager.final_text, job)
     truncated = text is not None and len(text) > asked.max_chars
@@ -200,8 +201,8 @@ async def result(caller: Caller, asked: ResultInput) -> ResultOutput | FinalMess
         final_message_truncated=truncated,
         modified_files=job.modified_files,
         report_missing=job.report_missing,
-        touched_files=job.touched_files,
-        conflicts=_core(caller).a2.conflict_ids(job.job_id),
+        touched_files=core.a2.touched(job),
+        conflicts=core.a2.conflict_ids(job.job_id),
         usage=job.usage,
         started_at=iso(job.started_at),
         finished_at=iso(job.finished_at),

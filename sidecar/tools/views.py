@@ -38,6 +38,7 @@ def job_status(job: Job, manager: JobManager, queue: Plan) -> JobStatusOutput:
     return JobStatusOutput(
         job_id=job.job_id,
         label=job.label,
+        run_id=job.run_id,
         title=job.title,
         status=job.status,
         sandbox=job.sandbox,
@@ -71,7 +72,6 @@ def run(found: Run | None) -> RunOutput | None:
 def job_item(job: Job, manager: JobManager, queue: Plan) -> dict[str, Any]:
     """A job as `codexSidecar/state` carries it: its status and the files."""
     item: dict[str, Any] = msgspec.to_builtins(job_status(job, manager, queue))
-    item["runId"] = job.run_id
     item["access"] = job.access
     item["modifiedFiles"] = job.modified_files
     item["touchedFiles"] = msgspec.to_builtins(job.touched_files)

@@ -19,7 +19,8 @@ import psutil
 
 from sidecar.jobs.journal import Journal
 from sidecar.jobs.local import LocalExecutor
-from sidecar.jobs.manager import JobManager, NewJob
+from sidecar.jobs.manager import JobManager
+from sidecar.jobs.new_job import NewJob
 from sidecar.jobs.store import JobStore
 from sidecar.model.event import ParsedEvent
 from sidecar.model.job import Job, JobError, Run, TouchedFile, Usage

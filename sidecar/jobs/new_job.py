@@ -1,0 +1,16 @@
+"""What the job manager takes: a checked request for a job."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class NewJob:
+    """A checked request for a job; everything but the manager's own facts."""
+
+    prompt: str
+    env: dict[str, str]
+    facts: dict[str, Any]
+    """Fields of `Job`."""
