@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -12,6 +12,8 @@ from sidecar.cli.output import Output
 from sidecar.model.errors import SidecarError
 
 PROGRAM = "codex-sidecar"
+_NAMING = ("--token", "--job-id", "--job-ids", "--depends-on", "--snapshot-id", "--conflict-id")
+"""Flags whose values are made at random; one in 64 begins with a dash, which argparse takes for a flag."""
 GOES_ON = f"the workers go on running; `{PROGRAM} status` shows them."
 
 
@@ -45,6 +47,24 @@ class Parser(argparse.ArgumentParser):
         shown = message.removeprefix("argument ").strip()
         shown = shown[:1].upper() + shown[1:] if not shown.startswith("-") else shown
         raise SidecarError("invalid-arguments", f"{shown}.", f"`{self.prog} --help` lists what it takes.")
+
+    def read(self, argv: Sequence[str]) -> argparse.Namespace:
+        """What `argv` says. Flags and words may stand in any order, and an id or a token may begin with a dash.
+
+        Raises:
+            SidecarError: `invalid-arguments`.
+            SystemExit: `--help` was printed.
+        """
+        words: list[str] = []
+        for index, word in enumerate(argv):
+            before = words[-1] if words else ""
+            if before in _NAMING and word.startswith("-") and word not in self._option_string_actions:
+                words[-1] = f"{before}={word}"
+            elif word == "--":
+                return self.parse_intermixed_args([*words, *argv[index:]])
+            else:
+                words.append(word)
+        return self.parse_intermixed_args(words)
 
 
 def parser_for(command: Command) -> Parser:

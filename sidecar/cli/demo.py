@@ -15,9 +15,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sidecar.cli import exits, signals, texts
+from sidecar.cli import demo_collision, exits, signals, texts
 from sidecar.cli.command import Command
 from sidecar.cli.connect import Caller, connect, control, stop
+from sidecar.cli.demo_collision import Collided, collide
 from sidecar.cli.output import Output, one_line, sentence
 from sidecar.cli.rounds import Ended, run_round, take_back
 from sidecar.demo import scenario
@@ -85,15 +86,26 @@ async def _play(scratch: Scratch, model_url: str, out: Output, *, keep: bool) ->
         with _environment(**worker.env):
             async with connect(str(scratch.repo)) as client:
                 ended = await run_round(client, [_spawn(task) for task in scenario.TASKS], out)
-    if ended.interrupted:
+                first = time.monotonic() - begun
+                wrong = await _wrong(ended, scratch)
+                if not ended.interrupted:
+                    out.text(_as_text(ended, await asyncio.to_thread(scratch.diff_stat), first, wrong))
+                collided = None
+                if not ended.interrupted and not wrong:
+                    collided = await collide(client, scratch, out, TIMEOUT_MS)
+                    wrong = collided.wrong
+    if ended.interrupted or (collided is not None and collided.interrupted):
         out.note("interrupted; the workers were stopped.")
         return exits.INTERRUPTED
     seconds = time.monotonic() - begun
-    stat = await asyncio.to_thread(scratch.diff_stat)
-    wrong = [f"{result['label']} ended {result['status']}" for result in ended.results if result["status"] != "done"]
-    wrong += await asyncio.to_thread(scratch.differences, scenario.expected_tree())
-    out.result(_as_json(worker, ended, seconds, wrong, scratch, keep), _as_text(ended, stat, seconds, wrong))
+    out.result(_as_json(worker, ended, collided, seconds, wrong, scratch, keep), _closing(collided, seconds, wrong))
     return exits.WORKER_FAILED if wrong else exits.DONE
+
+
+async def _wrong(ended: Ended, scratch: Scratch) -> list[str]:
+    """Where the first scene did not come out as it must."""
+    wrong = [f"{result['label']} ended {result['status']}" for result in ended.results if result["status"] != "done"]
+    return wrong + await asyncio.to_thread(scratch.differences, scenario.expected_tree())
 
 
 def _spawn(task: scenario.Task) -> dict[str, Any]:
@@ -145,11 +157,20 @@ def _as_text(ended: Ended, stat: str, seconds: float, wrong: list[str]) -> str:
     blocks = ["\n".join(["", *(_answer(result) for result in ended.results)])]
     blocks.append("\n".join(texts.columns([_HEADINGS, *(_row(result) for result in ended.results)])))
     blocks.append(f"$ git diff --stat\n{stat}" if stat else "git diff --stat shows no change.")
+    if not wrong:
+        blocks.append(
+            f"All four ended done in {texts.duration(seconds)}, and the files are what they were told to write."
+        )
+    return "\n\n".join(blocks)
+
+
+def _closing(collided: Collided | None, seconds: float, wrong: list[str]) -> str:
+    blocks = ["\n" + demo_collision.as_text(collided)] if collided is not None else []
     if wrong:
         blocks.append("\n".join(["The demo did not end as it should:", *(f"  {one}" for one in wrong)]))
     else:
         blocks.append(
-            f"All four ended done in {texts.duration(seconds)}, and the files are what they were told to write.\n"
+            f"The whole took {texts.duration(seconds)}, and every file is what it must be.\n"
             "In a repository of yours: codex-sidecar run --write 'a task that edits' --read 'a question'"
         )
     return "\n\n".join(blocks)
@@ -179,7 +200,13 @@ def _answer(result: dict[str, Any]) -> str:
 
 
 def _as_json(
-    worker: Worker, ended: Ended, seconds: float, wrong: list[str], scratch: Scratch, keep: bool
+    worker: Worker,
+    ended: Ended,
+    collided: Collided | None,
+    seconds: float,
+    wrong: list[str],
+    scratch: Scratch,
+    keep: bool,
 ) -> dict[str, Any]:
     return {
         "ok": not wrong,
@@ -187,6 +214,7 @@ def _as_json(
         "message": f"{worker.said}. {worker.detail}",
         "seconds": round(seconds, 2),
         "jobs": ended.results,
+        "collision": collided.as_json() if collided is not None else None,
         "wrong": wrong,
         "repository": str(scratch.repo) if keep else None,
     }
@@ -247,8 +275,9 @@ COMMAND = Command(
     add_flags=_add_flags,
     run=_run,
     description=(
-        "Runs four workers on a scratch repository in a temporary directory and removes it again. Real Codex asks a "
-        "scripted model; where no Codex is found a bundled scripted worker takes its place. --repo is not used."
+        "Runs four workers on a scratch repository in a temporary directory, then four that come into each other's "
+        "way, repairs that, and removes the repository again. Real Codex asks a scripted model; where no Codex is "
+        "found a bundled scripted worker takes its place. --repo is not used."
     ),
     on_interrupt="nothing of the demo is left.",
 )

@@ -40,6 +40,7 @@ HELP = """\
 exit codes:
   0    done; the workers that were asked about ended done, or still run
   1    a worker failed, was cancelled or interrupted (`result`, `wait-any`, `run`), or a conflict is left open
+       (`conflicts`, `run`)
   2    wrong use: a bad flag, an unknown command or job
   3    the environment lacks something (Git, a repository, Codex, its sandbox, a clean tree); the message says what
   130  interrupted by Ctrl-C

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,10 +18,25 @@ from sidecar.model.errors import SidecarError, invalid
 if TYPE_CHECKING:
     from sidecar.tools.table import Tool
 
-POSITIONAL = {"jobId": "JOB", "jobIds": "JOB", "prompt": "PROMPT"}
+POSITIONAL = {
+    "conflictId": "CONFLICT",
+    "strategy": "STRATEGY",
+    "snapshotId": "SNAPSHOT",
+    "jobId": "JOB",
+    "jobIds": "JOB",
+    "prompt": "PROMPT",
+}
 """Fields that may be given without their flag, in this order."""
+_BESIDE_HELP = {
+    "conflictId": "id, or the file's path.",
+    "strategy": "what to do.",
+    "snapshotId": "id.",
+    "prompt": "@FILE reads it from a file, - from standard input.",
+}
+"""What may stand there; for a job it is `id or label`."""
 JOB_FIELDS = ("jobId", "jobIds", "dependsOn")
 """Fields that name jobs; a label such as `w3` is taken there, too."""
+METAVARS = {**dict.fromkeys(JOB_FIELDS, "JOB"), "paths": "PATH", "conflictId": "CONFLICT", "snapshotId": "SNAPSHOT"}
 _BESIDE = "_beside_"
 """Prefix of the destination of a field's positional form."""
 
@@ -37,7 +53,7 @@ def add_flags(parser: argparse.ArgumentParser, tool: Tool) -> None:
     for field, metavar in POSITIONAL.items():
         if field in properties:
             many = properties[field].get("type") == "array"
-            text = "@FILE reads it from a file, - from standard input." if field == "prompt" else "id or label."
+            text = _BESIDE_HELP.get(field, "id or label.")
             parser.add_argument(
                 _BESIDE + field,
                 nargs="*" if many else "?",
@@ -61,11 +77,11 @@ def _reading(field: str, schema: dict[str, Any]) -> dict[str, Any]:
     if kind == "integer":
         return {"type": _whole_number, "metavar": "N", "help": text}
     if kind == "array":
-        metavar = "JOB" if field in JOB_FIELDS else "TEXT"
+        metavar = METAVARS.get(field, "TEXT")
         return {"action": "append", "metavar": metavar, "help": f"{text} May be given several times.".strip()}
     if kind == "object":
         return {"action": "append", "metavar": "KEY=VALUE", "help": f"{text} May be given several times.".strip()}
-    return {"metavar": "JOB" if field in JOB_FIELDS else "TEXT", "help": text}
+    return {"metavar": METAVARS.get(field, "TEXT"), "help": text}
 
 
 def _by_danger(value: str) -> tuple[int, str]:
@@ -103,6 +119,20 @@ def collect(tool: Tool, found: argparse.Namespace) -> dict[str, Any]:
             value = dict(read_pair(pair) for pair in value)
         arguments[field] = value
     return arguments
+
+
+def as_command(tool: Tool, arguments: dict[str, Any]) -> str:
+    """The command that sends these arguments, without a token: `codex-sidecar rollback --job-ids w2`."""
+    words = ["codex-sidecar", tool.command or tool.name]
+    for field, value in arguments.items():
+        if field == "token" or value is False:
+            continue
+        for one in value if isinstance(value, list) else [value]:
+            if one is True:
+                words.append(flag_of(field))
+            else:
+                words += [f"{flag_of(field)}={one}"] if str(one).startswith("-") else [flag_of(field), str(one)]
+    return shlex.join(words)
 
 
 def read_text(value: str, flag: str) -> str:

@@ -24,9 +24,9 @@ FRONT_ENDS = {
 
 def commands() -> dict[str, Command]:
     """All commands by their names, in the order of the help."""
-    from sidecar.cli import daemon, demo, doctor, run, tool_commands
+    from sidecar.cli import daemon, demo, doctor, report, run, tool_commands
 
-    listed = [run.COMMAND, *tool_commands.commands(), doctor.COMMAND, daemon.COMMAND, demo.COMMAND]
+    listed = [run.COMMAND, *tool_commands.commands(), report.COMMAND, doctor.COMMAND, daemon.COMMAND, demo.COMMAND]
     return {command.name: command for command in listed}
 
 
@@ -73,7 +73,7 @@ def _dispatch(argv: list[str], out: Output) -> int:
         raise SidecarError("invalid-arguments", f"There is no {what} {first[:80]!r}.", _list(known))
     command = known[first]
     try:
-        found = parser_for(command).parse_intermixed_args(argv[1:])
+        found = parser_for(command).read(argv[1:])
     except SystemExit as exc:  # argparse has printed the help.
         return exc.code if isinstance(exc.code, int) else exits.DONE
     if found.repo is None:

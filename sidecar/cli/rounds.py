@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,10 +24,12 @@ WAIT_MS = 25_000
 
 @dataclass
 class Ended:
-    """How a round ended: each job's `codex_result`, in the order of the spawns, and whether Ctrl-C stopped it."""
+    """How a round ended: each job's `codex_result`, in the order of the spawns, whether Ctrl-C stopped it, and what was
+    said about conflicts while it ran."""
 
     results: list[dict[str, Any]]
     interrupted: bool
+    warnings: list[str]
 
 
 class Stop:
@@ -71,17 +74,37 @@ async def run_round(client: Caller, spawns: Sequence[dict[str, Any]], out: Outpu
         SidecarError: a spawn was refused, or the sidecar went away (the workers go on then).
         Interrupted: after the third Ctrl-C; the workers are being stopped.
     """
+    with _stoppable(client) as stop:
+        return await _follow(client, await _spawn(client, spawns, stop), stop, out)
+
+
+async def follow_jobs(client: Caller, job_ids: Sequence[str], out: Output) -> Ended:
+    """Stays until these jobs have ended, as if they had been started by `run_round`.
+
+    Raises:
+        SidecarError: as the sidecar answered, or it went away (the workers go on then).
+        Interrupted: after the third Ctrl-C; the workers are being stopped.
+    """
+    with _stoppable(client) as stop:
+        stop.jobs += job_ids
+        found = [await client.call("codex_status", {"jobId": job_id}) for job_id in job_ids]
+        return await _follow(client, found, stop, out)
+
+
+@contextlib.contextmanager
+def _stoppable(client: Caller) -> Iterator[Stop]:
+    """Ctrl-C stops the workers of the round meanwhile, instead of ending the command."""
     stop = Stop(client)
     with signals.on_signal(signal.SIGINT, stop.press):
         try:
-            return await _run(client, spawns, stop, out)
+            yield stop
         except asyncio.CancelledError:
             if stop.presses > 2:
                 raise signals.Interrupted(signal.SIGINT) from None
             raise
 
 
-async def _run(client: Caller, spawns: Sequence[dict[str, Any]], stop: Stop, out: Output) -> Ended:
+async def _spawn(client: Caller, spawns: Sequence[dict[str, Any]], stop: Stop) -> list[dict[str, Any]]:
     spawned: list[dict[str, Any]] = []
     for arguments in spawns:
         if stop.presses:
@@ -92,15 +115,19 @@ async def _run(client: Caller, spawns: Sequence[dict[str, Any]], stop: Stop, out
             await take_back(client, [job["jobId"] for job in spawned])
             raise _refused(exc, len(spawned) + 1, len(spawns)) from None
         stop.jobs.append(spawned[-1]["jobId"])
+    return spawned
+
+
+async def _follow(client: Caller, jobs: Sequence[dict[str, Any]], stop: Stop, out: Output) -> Ended:
     if stop.presses:
         stop.stop_all(force=False)  # The Ctrl-C came before the last one had an id.
-    watch = Watch(client, spawned)
+    watch = Watch(client, jobs)
     with view_for(watch.jobs, out) as view:
         stop.view = view
         await watch.follow(view.show)
         stop.view = None
-    results = [await client.call("codex_result", {"jobId": job["jobId"]}) for job in spawned]
-    return Ended(results, interrupted=stop.presses > 0)
+    results = [await client.call("codex_result", {"jobId": job["jobId"]}) for job in jobs]
+    return Ended(results, interrupted=stop.presses > 0, warnings=watch.warnings)
 
 
 async def take_back(client: Caller, job_ids: list[str]) -> None:

@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
-from sidecar.cli import exits, texts
-from sidecar.cli.command import Command
+from sidecar.cli import a2_texts, exits
+from sidecar.cli.asking import terminal
+from sidecar.cli.command import PROGRAM, Command
 from sidecar.cli.connect import connect
 from sidecar.cli.flags import read_text
-from sidecar.cli.output import Output, one_line
-from sidecar.cli.overlap import SharedFile, shared_files
+from sidecar.cli.output import Output
+from sidecar.cli.repair import Mended, Mender, left_by
 from sidecar.cli.rounds import Ended, run_round
+from sidecar.cli.texts import plural
 from sidecar.model.errors import SidecarError, invalid
 from sidecar.tools import table
 
-DESCRIPTION = """\
-Starts one worker for each task, shows what they do, then their answers and their files.
+if TYPE_CHECKING:
+    from sidecar.cli.connect import Caller
 
-Writing workers come first, since they are the ones that can be refused; a refused task stops the round. Files that
-several workers wrote at the same time are listed as conflicts; they are left as they are, and the exit code is 1.
-Ctrl-C stops the workers of this round; a second Ctrl-C kills them.
+DESCRIPTION = """\
+Starts one worker for each task, shows what they do, then their answers, their files and their conflicts.
+
+Writing workers come first, since they are the ones that can be refused; a refused task stops the round. When two
+workers come into each other's way a line says so at once. Afterwards --on-conflict decides: `ask` (the default) shows
+each conflict and asks, at a terminal; `merge` merges what merges cleanly; `rerun` rolls back the files of the workers
+in conflict and runs these again one by one; `keep-going` only shows them. Before each repair a snapshot is saved.
+The exit code is 1 when a conflict is left open. Ctrl-C stops the workers; a second Ctrl-C kills them.
 """
 
 
@@ -37,23 +45,20 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--on-conflict",
         choices=["ask", "merge", "rerun", "keep-going"],
-        default=None,
-        help="What to do about a conflict. This version shows them and repairs none: `merge` and `rerun` are refused.",
+        default="ask",
+        help="What to do about conflicts. Default: ask; without a terminal that is keep-going.",
     )
     parser.add_argument(
         "--on-dirty",
         choices=["refuse", "snapshot", "stash"],
         default=None,
-        help="What to do with uncommitted changes when the writing workers start.",
+        help="What to do with uncommitted changes when the writing workers start: name them and stop, make them part "
+        "of the baseline, or save them and make the tree clean.",
     )
 
 
 def _spawns(found: argparse.Namespace) -> list[dict[str, Any]]:
     """The inputs of `codex_spawn`, checked before anything is started."""
-    if found.on_conflict in ("merge", "rerun"):
-        raise invalid(
-            "--on-conflict", f"`{found.on_conflict}` is not available in this version", "Use `ask` or `keep-going`."
-        )
     asked = []
     for flag, sandbox in (("write", "workspace-write"), ("read", "read-only")):
         for value in getattr(found, flag):
@@ -70,73 +75,105 @@ def _spawns(found: argparse.Namespace) -> list[dict[str, Any]]:
     return asked
 
 
+@dataclass
+class Whole:
+    """A whole round: how its workers ended, what became of its conflicts, and the run that it belongs to."""
+
+    ended: Ended
+    mended: Mended
+    run: dict[str, Any] | None
+    put_aside: str | None
+    left: list[tuple[dict[str, Any], list[str]]] = field(default_factory=list)
+    """Results of workers that did not finish, each with the files that it left changed."""
+
+    @property
+    def lasting(self) -> list[dict[str, Any]]:
+        """The results that count in the end: of a worker that ran again only those of the later run."""
+        first = [result for result in self.ended.results if result["jobId"] not in self.mended.replaced]
+        return first + [result for result in self.mended.results if result["jobId"] not in self.mended.replaced]
+
+    @property
+    def interrupted(self) -> bool:
+        return self.ended.interrupted or self.mended.interrupted
+
+
 async def _run(found: argparse.Namespace, out: Output) -> int:
     spawns = _spawns(found)
     async with connect(found.repo) as client:
-        run = (await client.call("codex_status", {}))["run"] if not found.write else None
         ended = await run_round(client, spawns, out)
-        if found.write:
-            run = (await client.call("codex_status", {}))["run"]
-    writing = [one for one, asked in zip(ended.results, spawns, strict=False) if asked["sandbox"] != "read-only"]
-    conflicts = shared_files(writing)
-    code = _exit_code(ended, conflicts)
-    out.result(_as_json(ended, conflicts, run), _as_text(ended, conflicts))
-    if ended.interrupted:
+        out.text(a2_texts.results(ended.results))
+        run = (await client.call("codex_status", {}))["run"]
+        whole = Whole(ended, Mended(), run, await _put_aside(client, run, found.on_dirty) if found.write else None)
+        writing = [one["jobId"] for one, asked in zip(ended.results, spawns, strict=False) if _may_write(asked)]
+        if writing:
+            mender = Mender(client, writing, out, terminal(out))
+            whole.mended = await mender.mend("keep-going" if ended.interrupted else found.on_conflict)
+            left = [(result, await left_by(client, result)) for result in whole.lasting]
+            whole.left = [(result, paths) for result, paths in left if paths]
+    closing = _closing(whole)
+    if closing or out.as_json:
+        out.result(_as_json(whole), "\n" + "\n".join(closing))
+    if whole.interrupted:
         out.note("interrupted; the workers of this round were stopped, what they had written stays in the tree.")
-    return code
+    return _exit_code(whole)
 
 
-def _exit_code(ended: Ended, conflicts: list[SharedFile]) -> int:
-    if ended.interrupted:
+def _may_write(arguments: dict[str, Any]) -> bool:
+    return bool(arguments["sandbox"] != "read-only")
+
+
+async def _put_aside(client: Caller, run: dict[str, Any] | None, on_dirty: str | None) -> str | None:
+    """The snapshot that holds a person's uncommitted work under `--on-dirty stash`."""
+    if on_dirty != "stash" or run is None:
+        return None
+    snapshot: str | None = (await client.call("codex_baseline", {}))["snapshotId"]
+    return snapshot
+
+
+def _exit_code(whole: Whole) -> int:
+    if whole.interrupted:
         return exits.INTERRUPTED
-    if conflicts:
+    if whole.mended.left:
         return exits.WORKER_FAILED
-    return max((exits.of_job_status(result["status"]) for result in ended.results), default=exits.DONE)
+    return max((exits.of_job_status(result["status"]) for result in whole.lasting), default=exits.DONE)
 
 
-def _as_json(ended: Ended, conflicts: list[SharedFile], run: dict[str, Any] | None) -> dict[str, Any]:
+def _as_json(whole: Whole) -> dict[str, Any]:
     return {
-        "runId": run["runId"] if run else None,
-        "jobs": ended.results,
-        "conflicts": [
-            {
-                "path": shared.path,
-                "jobs": [
-                    {"jobId": job_id, "label": label}
-                    for job_id, label in zip(shared.job_ids, shared.labels, strict=True)
-                ],
-            }
-            for shared in conflicts
+        "runId": whole.run["runId"] if whole.run else None,
+        "jobs": whole.ended.results,
+        "warnings": whole.ended.warnings,
+        "conflicts": whole.mended.found,
+        "repairs": whole.mended.acts,
+        "repairJobs": whole.mended.results,
+        "openConflicts": [item["conflictId"] for item in whole.mended.left],
+        "leftChanges": [
+            {"jobId": result["jobId"], "label": result["label"], "files": paths} for result, paths in whole.left
         ],
+        "putAside": whole.put_aside,
     }
 
 
-def _as_text(ended: Ended, conflicts: list[SharedFile]) -> str:
-    blocks = [texts.result(result) for result in ended.results]
-    if conflicts:
-        blocks.append("\n".join(conflict_lines(conflicts)))
-    shown = ""
-    for before, block in zip(["\n", *blocks], blocks, strict=False):
-        # Workers that said nothing are one line each and need no room between them.
-        shown += ("\n\n" if "\n" in before + block and shown else "\n") + block
-    return shown
-
-
-def conflict_lines(conflicts: list[SharedFile]) -> list[str]:
-    """What a person has to know about files that several workers wrote."""
-    if len(conflicts) == 1:
-        heading = "conflict: 1 file was written by several workers at the same time, so one may have undone the other:"
-    else:
-        heading = f"conflicts: {len(conflicts)} files were written by several workers at the same time:"
-    rows = [[f"  {one_line(shared.path)}", " and ".join(shared.labels)] for shared in conflicts]
-    return [heading, *texts.columns(rows), "Look at them with `git diff` before you commit; nothing was repaired."]
+def _closing(whole: Whole) -> list[str]:
+    """What a person has to know at the end, one line each."""
+    lines = [a2_texts.left_changes(result, paths) for result, paths in whole.left]
+    if count := len(whole.mended.left):
+        shows = "shows it again" if count == 1 else "shows them again"
+        lines.append(f"{plural(count, 'conflict')} left open; `{PROGRAM} conflicts` {shows}.")
+    elif whole.mended.found:
+        lines.append("No conflict is left open.")
+    if others := whole.mended.others:
+        lines.append(f"{plural(others, 'conflict')} from before this round; `{PROGRAM} conflicts` shows what is open.")
+    if whole.put_aside is not None:
+        lines.append(a2_texts.put_aside(whole.put_aside))
+    return lines
 
 
 COMMAND = Command(
     name="run",
-    summary="one round: start workers, watch them, show results and conflicts",
+    summary="one round: start workers, watch them, show results, repair conflicts",
     add_flags=_add_flags,
     run=_run,
     description=DESCRIPTION,
-    on_interrupt="the workers that still run are being stopped; `codex-sidecar status` shows them.",
+    on_interrupt=f"`{PROGRAM} status` shows the workers, `{PROGRAM} conflicts` what is left open.",
 )

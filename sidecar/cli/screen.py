@@ -99,6 +99,8 @@ class LineView:
     def show(self, found: Round) -> None:
         for job, line in round_lines(found):
             self._write(f"{job.label:<3} {line}")
+        for line in found.warnings:
+            self._write(line)
 
     def say(self, text: str) -> None:
         self._write(text)
@@ -133,6 +135,8 @@ class TableView:
             text = Text(f"{job.label:<3} ", style=self._styles[job.job_id])
             text.append(line, style=STATUS_STYLES.get(line.partition(":")[0], "default"))
             self._console.print(text, no_wrap=True, overflow="ellipsis", crop=True)
+        for line in found.warnings:
+            self._console.print(Text(line, style="bold yellow"))
         self._live.refresh()
 
     def say(self, text: str) -> None:

@@ -34,6 +34,11 @@ def parse_time(stamp: str | None) -> float | None:
     return None if stamp is None else datetime.fromisoformat(stamp.replace("Z", "+00:00")).timestamp()
 
 
+def local_time(stamp: str) -> str:
+    """An ISO 8601 time of an answer on this person's clock: `2026-11-25 14:02:31`."""
+    return datetime.fromisoformat(stamp.replace("Z", "+00:00")).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
 def took(job: Answer, now: float | None = None) -> float | None:
     """Seconds from a job's start to its end, or to `now` (seconds since 1970) while it runs; None before its start."""
     start, end = parse_time(job.get("startedAt")), parse_time(job.get("finishedAt"))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from sidecar.cli.conflict_watch import ConflictWatch
 from sidecar.model import limits
 from sidecar.model.job import FINAL_STATUSES
 
@@ -41,10 +42,12 @@ class Watched:
 
 @dataclass
 class Round:
-    """What is new: events as (job, event) in the order of their times, and jobs whose status word changed."""
+    """What is new: events as (job, event) in the order of their times, jobs whose status word changed, and a line for
+    each conflict that the jobs have come into."""
 
     events: list[tuple[Watched, dict[str, Any]]] = field(default_factory=list)
     changed: list[Watched] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
 
 class Watch:
@@ -56,6 +59,9 @@ class Watch:
             Watched(job["jobId"], job["label"], job["title"], job["sandbox"], {**_NOTHING_KNOWN, **job})
             for job in spawned
         ]
+        writing = [job.job_id for job in self.jobs if job.sandbox != "read-only"]
+        self._conflicts = ConflictWatch(client, writing)
+        self.warnings: list[str] = []
 
     async def follow(self, show: Callable[[Round], None]) -> None:
         """Calls `show` after each look, and returns when all jobs have ended and all their events were shown.
@@ -78,6 +84,8 @@ class Watch:
                 found.changed.append(job)
         pages = await asyncio.gather(*(self._read_events(job) for job in self.jobs if not job.drained))
         found.events = sorted((pair for page in pages for pair in page), key=lambda pair: pair[1]["timestamp"])
+        found.warnings = await self._conflicts.look()
+        self.warnings += found.warnings
         return found
 
     async def _read_status(self) -> None:

@@ -24,7 +24,7 @@ from typing import Any
 from uuid import uuid4
 
 from sidecar.demo.items import Toolbox, output_item
-from sidecar.demo.script import Modifiers, Step, find_script, say
+from sidecar.demo.script import Modifiers, Step, find_script, say, wait_until
 
 
 def plan(body: dict[str, Any]) -> tuple[Step, int]:
@@ -165,6 +165,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._json(400, _error("the body is not JSON"))
         model = self.server.model
         step, how = model.accept(body)
+        wait_until(how, model.stopping.wait)
         model.stopping.wait(how.delay)
         if how.http is not None:
             return self._json(how.http, how.body or _error(f"the script says {how.http}"), how.headers)

@@ -15,7 +15,7 @@ from typing import Any
 from sidecar.demo.script import MARKER
 
 PROJECT = {
-    ".gitignore": "__pycache__/\n",
+    ".gitignore": "__pycache__/\ndrafts/\n",
     "README.md": "# weather\n\nReads the reports of weather stations.\n",
     "weather/__init__.py": '"""Reports of weather stations."""\n',
     "weather/fetch.py": '''\

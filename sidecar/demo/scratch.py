@@ -54,8 +54,7 @@ class Scratch:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(text.encode())
         self.git("init", "--quiet", "--template=", "--initial-branch=main")
-        self.git("add", "--all")
-        self.git("commit", "--quiet", "--message=A small weather package")
+        self.commit("A small weather package")
         self.codex_home.mkdir(mode=0o700)
 
     def point_codex_to(self, model_url: str) -> None:
@@ -86,6 +85,15 @@ class Scratch:
         """`git diff --stat` against the commit, new files among them."""
         self.git("add", "--intent-to-add", "--all")
         return self.git("diff", "--stat", "--no-color", "--no-ext-diff", "HEAD").rstrip()
+
+    def diff(self) -> str:
+        """`git diff` against the commit, with little around each change."""
+        return self.git("diff", "--unified=1", "--no-color", "--no-ext-diff", "HEAD").rstrip()
+
+    def commit(self, message: str) -> None:
+        """Commits everything, as the person who is content with it does."""
+        self.git("add", "--all")
+        self.git("commit", "--quiet", f"--message={message}")
 
     def differences(self, expected: Mapping[str, str]) -> list[str]:
         """Where the work tree is not `expected` (path → text): one sentence for each file."""

@@ -19,18 +19,28 @@ Any object of an answer may also say how the answer comes (see `Modifiers`).
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 MARKER = "SCRIPT:"
 DEFAULT_REPORT = {"summary": "ok", "modifiedFiles": []}
+UNTIL_SECONDS = 20.0
+"""How long an answer waits at most for what its `until` names."""
 
 
 @dataclass(frozen=True)
 class Modifiers:
-    """How an answer comes. `delay` and `stall` are seconds: before the headers, and before the first item."""
+    """How an answer comes. `delay` and `stall` are seconds: before the headers, and before the first item.
+
+    `until` makes scripts of several workers meet however slow the machine is: the answer waits until the file `path`
+    (absolute) holds the text `holds`, and `delay` comes on top.
+    """
 
     delay: float = 0.0
+    until: dict[str, str] | None = None
     stall: float = 0.0
     usage: tuple[int, int, int, int] = (100, 10, 20, 5)
     """Input, cached input, output and reasoning tokens."""
@@ -50,6 +60,17 @@ class Step:
 
     actions: tuple[dict[str, Any], ...]
     modifiers: Modifiers = Modifiers()
+
+
+def wait_until(modifiers: Modifiers, pause: Callable[[float], Any]) -> None:
+    """Waits for what `until` names, at most `UNTIL_SECONDS`. `pause` sleeps; what it returns true for ends the wait."""
+    if modifiers.until is None:
+        return
+    path, text = Path(modifiers.until["path"]), modifiers.until["holds"]
+    end = time.monotonic() + UNTIL_SECONDS
+    while not (path.is_file() and text in path.read_text(errors="replace")):
+        if time.monotonic() > end or pause(0.02):
+            return
 
 
 def say(text: str) -> Step:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from sidecar.demo.patch import apply_patch
-from sidecar.demo.script import Step, find_script, say
+from sidecar.demo.script import Step, find_script, say, wait_until
 
 VERSION = "scripted-worker 1.0"
 _OUTPUT_BYTES = 1024 * 1024
@@ -76,6 +76,7 @@ class Turn:
         _print({"type": "thread.started", "thread_id": self._thread_id})
         _print({"type": "turn.started"})
         for step in steps:
+            wait_until(step.modifiers, time.sleep)
             time.sleep(step.modifiers.delay + step.modifiers.stall)
             if (problem := _failure(step)) is not None:
                 if step.modifiers.sse == "hang":

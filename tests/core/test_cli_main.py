@@ -13,18 +13,18 @@ from sidecar.cli.main import main
 from sidecar.model.errors import ERROR_KINDS
 
 COMMANDS = (
-    "lsp", "mcp", "run", "spawn", "wait-any", "events", "result", "status", "cancel", "resume", "doctor", "daemon",
-    "demo",
+    "lsp", "mcp", "run", "spawn", "wait-any", "events", "result", "status", "cancel", "resume", "baseline", "conflicts",
+    "resolve", "rollback", "rerun", "snapshots", "restore", "report", "doctor", "daemon", "demo",
 )  # fmt: skip
-NOT_BUILT = ("conflicts", "resolve", "rollback", "rerun", "snapshots", "restore", "report", "install", "uninstall")
+NOT_BUILT = ("install", "uninstall")
 
 
 @pytest.mark.parametrize(
     "argv",
     [
-        [], ["conflicts"], ["nonsense"], ["--nonsense"], ["daemon", "restart"], ["daemon"], ["run"], ["--repo"],
+        [], ["resolve"], ["nonsense"], ["--nonsense"], ["daemon", "restart"], ["daemon"], ["run"], ["--repo"],
         ["status", "--jso"], ["status", "one", "two"], ["spawn", "x", "--sandbox"], ["--repo=/not/there", "status"],
-        ["run", "--write", "x", "--on-conflict", "merge"],
+        ["run", "--write", "x", "--on-conflict", "mend"], ["resolve", "a.py", "mend"], ["rollback", "--token"],
     ],
 )  # fmt: skip
 def test_wrong_use_is_one_sentence(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:

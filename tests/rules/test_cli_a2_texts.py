@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import shlex
+import sys
 import unicodedata
 from typing import Any
 
@@ -63,6 +65,16 @@ def test_a_conflict_is_one_line_with_the_command_that_repairs_it() -> None:
     assert live.startswith("information  src/app.py: ")
     assert live.endswith(" A worker of it is still running.")
     assert "codex-sidecar" not in live
+
+
+def test_on_a_terminal_the_command_has_a_line_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "60")
+    lines = a2_texts.conflict_line(shown()).split("\n")
+    assert max(map(len, lines[:-1])) < 60
+    assert lines[1].startswith(" " * 13)
+    assert lines[-1] == (" " * 13 + "To let another worker reconcile them: codex-sidecar resolve src/app.py reconcile")
 
 
 @pytest.mark.parametrize(
@@ -142,19 +154,13 @@ def test_snapshots_stand_in_columns() -> None:
     assert a2_texts.snapshots({"snapshots": []}, {}) == "no snapshots"
 
 
-def a_result(status: str, *paths: str) -> dict[str, Any]:
-    touched = [{"path": path, "change": "modified", "attribution": "seen"} for path in paths]
-    return {"jobId": "j2", "label": "w2", "title": "x", "status": status, "touchedFiles": touched}
-
-
 def test_what_a_stopped_worker_left_behind() -> None:
-    assert a2_texts.left_changes(a_result("cancelled", "a.py", "b.py")) == (
+    stopped = {"jobId": "j2", "label": "w2", "title": "x", "status": "cancelled"}
+    assert a2_texts.left_changes(stopped, ["a.py", "b.py"]) == (
         "w2 was cancelled and left 2 files changed (a.py and b.py). "
         "To undo just that: codex-sidecar rollback --job-ids w2"
     )
-    assert a2_texts.left_changes(a_result("done", "a.py")) is None
-    assert a2_texts.left_changes(a_result("failed")) is None
-    assert "failed and left 1 file changed" in (a2_texts.left_changes(a_result("failed", "a.py")) or "")
+    assert "w2 failed and left 1 file changed" in a2_texts.left_changes({**stopped, "status": "failed"}, ["a.py"])
 
 
 @given(st.text(min_size=1), st.text(), st.sampled_from(["overlapping-edit", "lost-update", "reported-only"]))

@@ -12,8 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from sidecar.demo import scenario
+from sidecar.demo import collision, scenario
 from sidecar.demo.scratch import Scratch
+from sidecar.demo.script import Modifiers, find_script, wait_until
 from tests.support.cli import Cli, interrupt_when, path_without_codex
 from tests.support.codex import native_codex
 from tests.support.repo import git
@@ -58,6 +59,33 @@ def test_with_real_codex(temporary: Path, tmp_path: Path, monkeypatch: pytest.Mo
     assert "w2  modified tests/test_report.py, added weather/errors.py, modified weather/report.py" in lines
     assert [line.split()[-6:-4] for line in lines if line.startswith("w1  Retry the download ")] == [["done", "2"]]
     assert " 5 files changed, 39 insertions(+), 5 deletions(-)" in lines
+
+    # The second scene: the warnings come while the workers run, then the repairs, then the whole diff.
+    story = [
+        "! weather/report.py: w5 and w6 changed the same line (15) so far",
+        "w6  done",
+        "! weather/fetch.py: w8 overwrote lines that w7 had changed (line 10) so far. w7's version is stored",
+        "w8  done",
+        "2 conflicts:",
+        "$ codex-sidecar resolve weather/fetch.py merge",
+        "merged: weather/fetch.py",
+        "$ codex-sidecar rerun",
+        "rolled back 1 file: weather/report.py",
+        "w9 runs in place of w5",
+        "w9  done",
+        "w10 started: Allow an empty report",
+        "w10 done",
+        "$ git diff",
+        '+    """The text of one report; the last OSError when every try failed."""',
+        "+            sleep(min(2**attempt, 30))",
+        "+    return max((parse(line) for line in lines if line.strip()), key=lambda pair: pair[1], default=None)",
+        "The scratch repository was removed.",
+    ]
+    at = -1
+    for line in story:
+        assert line in lines[at + 1 :], f"{line!r} is not where it belongs in {done.stdout}"
+        at = lines.index(line, at + 1)
+    assert len([line for line in lines if line.startswith("  codex-sidecar restore ")]) == 2
     assert lines[-1] == "The scratch repository was removed."
     assert done.stderr == ""
     assert left_in(temporary) == []
@@ -70,10 +98,17 @@ def test_without_codex(temporary: Path, tmp_path: Path, monkeypatch: pytest.Monk
     assert answer["worker"] == "scripted"
     assert "no Codex was found" in answer["message"]
     assert [job["status"] for job in answer["jobs"]] == ["done"] * 4
+    collided = answer["collision"]
+    assert [job["status"] for job in collided["jobs"]] == ["done"] * 6
+    kinds = {item["path"]: item["kind"] for item in collided["conflicts"]}
+    assert kinds == {collision.FETCH: "lost-update", collision.REPORT: "overlapping-edit"}
+    assert [repair["strategy"] for repair in collided["repairs"]] == ["merge", "rerun"]
+    assert len(collided["warnings"]) == 2
     repo = Path(answer["repository"])
-    for path, text in scenario.expected_tree().items():
+    for path, text in collision.AFTER.items():
         assert (repo / path).read_text() == text
-    assert git(repo, "log", "--format=%s") == "A small weather package\n", "workers do not commit"
+    commits = git(repo, "log", "--format=%s").splitlines()
+    assert commits == ["Try again, and name the bad line", "A small weather package"], "workers do not commit"
     status = Cli(repo).json("daemon", "status")
     assert status["running"] is False
 
@@ -135,5 +170,34 @@ def test_the_scripts_do_what_the_tasks_ask_for(temporary: Path) -> None:
             ["python3", "-B", "-m", "unittest"], cwd=scratch.repo, capture_output=True, text=True, check=True
         )
         assert "Ran 4 tests" in done.stderr
+
+        # Those of the second scene lead to both edits of each pair, if they are played one after another.
+        for task in collision.tasks(scratch.repo):
+            for step in task.script:
+                if "patch" in step:
+                    apply_patch(step["patch"], scratch.repo)
+                elif "sh" in step:
+                    subprocess.run(step["sh"], shell=True, cwd=scratch.repo, capture_output=True, check=True)
+        assert scratch.differences(collision.AFTER) == []
     finally:
         scratch.remove()
+
+
+def test_an_answer_waits_for_what_another_worker_writes(tmp_path: Path) -> None:
+    file = tmp_path / "draft.py"
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> bool:
+        """Another worker writes meanwhile: first something else, then what was waited for."""
+        pauses.append(seconds)
+        file.write_text("def other" if len(pauses) < 3 else "def warmest")
+        return len(pauses) > 10
+
+    (step,) = find_script(f'SCRIPT: [{{"sh": "x", "until": {{"path": "{file}", "holds": "warmest"}}}}]') or []
+    assert step.actions == ({"sh": "x"},)
+    wait_until(step.modifiers, pause)
+    assert len(pauses) == 3
+    wait_until(step.modifiers, pause)
+    assert len(pauses) == 3, "what is there already is not waited for"
+    wait_until(Modifiers(until={"path": str(tmp_path / "never"), "holds": "x"}), pause)
+    assert len(pauses) == 11, "a model that is being stopped waits no longer"

@@ -1,0 +1,110 @@
+"""The demo's second scene: four workers, two at a time, each pair in one file, so that one undoes the other.
+
+The one of a pair patches the file; the other works on a draft that it had copied before, and puts it back. That is
+how edits get lost with real workers, too. Done one after another, the same scripts keep both edits.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sidecar.demo.scenario import Task, expected_tree, patch
+
+REPORT, FETCH = "weather/report.py", "weather/fetch.py"
+BEFORE = expected_tree()
+"""What the first scene leaves: path → text."""
+
+_SKIPPING = "if line.strip()"
+_DESCRIBED = '    """The text of one report; the last OSError when every try failed."""\n'
+_REPORT_SKIPS = {REPORT: BEFORE[REPORT].replace("for line in lines)", f"for line in lines {_SKIPPING})")}
+_FETCH_DESCRIBED = {
+    FETCH: BEFORE[FETCH].replace("sleep=time.sleep):\n", f"sleep=time.sleep):\n{_DESCRIBED}"),
+}
+AFTER = {
+    **BEFORE,
+    REPORT: _REPORT_SKIPS[REPORT].replace("pair[1])", "pair[1], default=None)"),
+    FETCH: _FETCH_DESCRIBED[FETCH].replace("sleep(2**attempt)", "sleep(min(2**attempt, 30))"),
+}
+"""The project's files when both edits of each pair are there: path → text."""
+
+
+def tasks(repo: Path) -> list[Task]:
+    """The four tasks. The scripts name files by their absolute paths, to wait for each other."""
+    return [
+        _patches(
+            repo,
+            "Skip empty lines",
+            "warmest() in weather/report.py must not stumble over empty lines.",
+            "warmest() now skips empty lines.",
+            _REPORT_SKIPS,
+            meets="def warmest",
+        ),
+        _copies(
+            repo,
+            "Allow an empty report",
+            "warmest() in weather/report.py must return None for a report without lines.",
+            "warmest() now returns None where there is nothing to compare.",
+            {REPORT: AFTER[REPORT]},
+            edit=r"s/pair\[1\])$/pair[1], default=None)/",
+            tests="tests.test_report",
+            meets=_SKIPPING,
+        ),
+        _patches(
+            repo,
+            "Describe fetch()",
+            "fetch() in weather/fetch.py has no docstring. Write one.",
+            "fetch() has a docstring.",
+            _FETCH_DESCRIBED,
+            meets="def fetch",
+        ),
+        _copies(
+            repo,
+            "Cap the wait",
+            "fetch() in weather/fetch.py must never wait longer than 30 s between two tries.",
+            "fetch() never waits longer than 30 s.",
+            {FETCH: AFTER[FETCH]},
+            edit=r"s/2\*\*attempt/min(2**attempt, 30)/",
+            tests="tests.test_fetch",
+            meets=_DESCRIBED.strip(),
+        ),
+    ]
+
+
+def _patches(repo: Path, title: str, request: str, summary: str, writes: dict[str, str], *, meets: str) -> Task:
+    """Patches the file as soon as the other one has taken its copy."""
+    path = next(iter(writes))
+    script: list[Any] = [
+        {
+            "patch": patch(BEFORE, writes),
+            "until": {"path": str(_draft(repo, path)), "holds": meets},
+            "delay": 0.6,
+            "usage": [4730, 4100, 210, 90],
+        },
+        {"json": {"summary": summary, "modifiedFiles": [path]}, "delay": 0.3, "usage": [5010, 4800, 60, 20]},
+    ]
+    return Task(title, request, script, writes)
+
+
+def _copies(
+    repo: Path, title: str, request: str, summary: str, writes: dict[str, str], *, edit: str, tests: str, meets: str
+) -> Task:
+    """Copies the file, edits the copy, and puts it back when the other one has written: the other's edit is lost."""
+    path = next(iter(writes))
+    draft = _draft(repo, path).relative_to(repo)
+    script: list[Any] = [
+        {"sh": f"mkdir -p drafts && cp {path} {draft}", "usage": [4120, 3900, 60, 20]},
+        {
+            "sh": f"sed '{edit}' {draft} >{draft}.new && mv {draft}.new {path}",
+            "until": {"path": str(repo / path), "holds": meets},
+            "delay": 0.9,
+            "usage": [4410, 4100, 110, 40],
+        },
+        {"sh": f"python3 -B -m unittest -q {tests}", "delay": 0.6, "usage": [4630, 4400, 50, 20]},
+        {"json": {"summary": summary, "modifiedFiles": [path]}, "delay": 0.5, "usage": [4800, 4600, 60, 20]},
+    ]
+    return Task(title, request, script, writes)
+
+
+def _draft(repo: Path, path: str) -> Path:
+    return repo / "drafts" / Path(path).name
