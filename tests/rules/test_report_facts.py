@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sidecar.model.errors import SidecarError, invalid
 from sidecar.model.job import TouchedFile, iso
 from sidecar.report import shared
 from sidecar.report.clock import Clock, parse_time
 from sidecar.report.facts import Mark, Worker
+from sidecar.report.gather import gather
 from sidecar.report.marks import marks_of
 from sidecar.report.rounds import choose
 from sidecar.report.scale import LABEL_WIDTH, Scale
@@ -208,3 +210,115 @@ def test_who_belongs_on_the_page(
 def test_times_of_answers() -> None:
     assert parse_time(iso(BASE + 0.25)) == BASE + 0.25
     assert [parse_time(value) for value in (None, "", "soon", 7)] == [None] * 4
+
+
+# -- what is asked --------------------------------------------------------------------------------------------------
+
+
+class Answers:
+    """Plays a sidecar's answers; what is not there is refused as an older sidecar refuses it."""
+
+    def __init__(self, **answers: Any) -> None:
+        self.answers = answers
+        self.events = [
+            event(1, "spawned", -3, kind="spawned", title="x"),
+            event(2, "tool_result", 2, kind="command", itemId="i", command="make", exitCode=0),
+            event(3, "final", 9, kind="final", status="failed"),
+        ]
+
+    async def call(self, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        if tool == "codex_events":
+            at = int(arguments.get("cursor", "0"))
+            return {"events": self.events[at : at + 1], "nextCursor": str(at + 1), "done": at + 1 == len(self.events)}
+        if tool not in self.answers:
+            raise invalid("name", f"no tool is called {tool!r}")
+        answer = self.answers[tool]
+        return answer(arguments) if callable(answer) else answer
+
+
+def sidecar(**more: Any) -> Answers:
+    one = {
+        **job(1, 0, 10), "label": "w1", "title": "add", "status": "failed", "sandbox": "workspace-write",
+        "exitCode": 1, "activity": None,
+    }  # fmt: skip
+    touched = [{"path": "a.py", "change": "modified", "attribution": "reported"}]
+    result = {
+        "status": "failed", "startedAt": one["startedAt"], "finishedAt": one["finishedAt"], "exitCode": 1,
+        "finalMessage": "hi", "finalMessageTruncated": False, "modifiedFiles": ["a.py", "b.py"], "reportMissing": False,
+        "touchedFiles": touched, "usage": {"inputTokens": 5, "outputTokens": 2},
+        "error": {"kind": "timed-out", "message": "Too slow.", "hint": "Use timeoutMs.", "details": {}},
+    }  # fmt: skip
+    other = {**one, "jobId": "job-2", "label": "w2"}
+    run = {"runId": "run-1", "head": "abc", "recordedAt": iso(BASE)}
+    status = {"jobs": [one, other], "omitted": 3, "run": run}
+    return Answers(codex_status=status, codex_result=result, **more)
+
+
+async def test_facts_from_a_sidecar_that_knows_no_repairs() -> None:
+    found = await gather(sidecar().call, "/repo", "1.0", wording=str.upper)
+    first = found.workers[0]
+    assert (first.spawned_at, first.started_at, first.finished_at) == (BASE - 3, BASE, BASE + 10)
+    assert [(file.path, file.attribution) for file in first.files] == [("a.py", "reported"), ("b.py", "reported")]
+    assert first.problem is not None
+    assert first.problem.remedy == "USE TIMEOUTMS.", "remedies are said as the reader can type them"
+    assert [mark.text for mark in first.marks] == ["make"], "all pages were read"
+    assert (found.run_id, found.run_open, found.head, found.omitted) == ("run-1", True, "abc", 3)
+    assert (found.conflicts_known, found.repairs_known) == (False, False)
+    assert [(one.path, one.state) for one in found.conflicts] == [("a.py", "unchecked"), ("b.py", "unchecked")]
+
+
+async def test_facts_of_conflicts_and_repairs() -> None:
+    parts = [
+        {"jobId": f"job-{n}", "label": f"w{n}", "title": "add", "attribution": "seen", "role": "changed",
+         "ranges": [{"start": 3, "end": 5}]}
+        for n in (1, 2)
+    ]  # fmt: skip
+    known = {
+        "conflictId": "conflict-1", "path": "a.py", "kind": "overlapping-edit", "severity": "warning",
+        "confirmed": True, "jobs": parts, "mergeable": True, "suggested": "merge", "live": False,
+    }  # fmt: skip
+    conflicts = {
+        "runId": "run-1", "baseline": {"head": "abc", "tree": "t", "recordedAt": iso(BASE)},
+        "conflicts": [
+            known, {**known, "path": "c.py", "kind": "of-tomorrow"}, {**known, "path": "-d.py", "live": True},
+        ],
+        "unclaimed": ["u.txt"], "missingReports": ["job-2"], "headMoved": {"from": "a" * 40, "to": "b" * 40},
+        "workerCommits": [{"jobId": "job-1", "commit": "c" * 40}],
+    }  # fmt: skip
+    saved = {"reason": "before a roll back", "files": 2, "ref": "refs/x"}
+    snapshots = {
+        "snapshots": [
+            {**saved, "snapshotId": "old", "createdAt": iso(BASE - 4000)},
+            {**saved, "snapshotId": "new", "createdAt": iso(BASE + 60)},
+        ]
+    }
+    found = await gather(sidecar(codex_conflicts=conflicts, codex_snapshots=snapshots).call, "/repo", "1.0")
+    assert [(one.path, one.state) for one in found.conflicts] == [
+        ("a.py", "open"), ("c.py", "open"), ("-d.py", "open"), ("b.py", "settled"),
+    ]  # fmt: skip
+    first, unknown, live, settled = found.conflicts
+    assert first.sentence == 'w1 "add" and w2 "add" changed the same lines (3-5).'
+    assert [part.what for part in first.workers] == ["changed lines 3-5 (seen)"] * 2
+    assert (first.suggestion, first.command) == ("merge the versions", "codex-sidecar resolve a.py merge")
+    assert unknown.kind == "of-tomorrow"
+    assert live.command == "", "a conflict that may still change is not to be repaired yet"
+    assert settled.sentence == "w1 and w2 name this file, and their times overlapped."
+    attributions = {file.path: file.attribution for file in found.workers[0].files}
+    assert attributions == {"a.py": "seen", "b.py": "reported", "c.py": "seen", "-d.py": "seen"}
+    assert [repair.snapshot_id for repair in found.repairs] == ["new"]
+    assert found.repairs[0].command == "codex-sidecar restore new"
+    assert found.unclaimed == ["u.txt"]
+    assert found.notices == [
+        "HEAD moved from aaaaaaa to bbbbbbb. Roll back is limited to file contents.",
+        "w1 created commit ccccccc; workers must not commit.",
+        "w1 failed and left 3 files changed.",
+        "w2 failed and left 3 files changed.",
+        "w2 finished without a modifiedFiles list; its changes may be incomplete here.",
+    ]
+
+
+async def test_a_run_that_nobody_knows_is_refused() -> None:
+    with pytest.raises(SidecarError) as caught:
+        await gather(sidecar().call, "/repo", "1.0", run_id="run-7")
+    assert caught.value.kind == "invalid-arguments"
+    assert "run-7" in caught.value.message
