@@ -284,7 +284,10 @@ class Witness:
 
     def _whose(self, scene: Scene, path: str, one: Found) -> tuple[str, ...]:
         is_new = scene.base_of(path).oid is None
-        return tuple(scene.windows.writers(path, one.changed_at, scene.looked_at, is_new=is_new))
+        known = scene.history.newest(path)
+        # Whoever had ended before the file was last seen cannot have taken it away.
+        since = scene.looked_at if known is None else max(scene.looked_at, known.at)
+        return tuple(scene.windows.writers(path, one.changed_at, since, is_new=is_new))
 
     async def _learn_base(self, scene: Scene, found: dict[str, Found]) -> None:
         """What the baseline holds of paths that are named before any look has met them."""
