@@ -100,6 +100,18 @@ class A2:
         if self.runs.open is not None:
             await self._enter(self.runs.open)
         self.witness.start()
+        self._spawn(self._tidy())
+
+    async def _tidy(self) -> None:
+        """Lets old snapshots go, and what repairs displaced as soon as no worker can have it open any more."""
+        try:
+            await asyncio.to_thread(self.snapshots_store.expire, self.settings().snapshots.keep_days)
+            writing = any(live.job.access == "write" for live in self.manager.live.values())
+            if not writing and (self.state_dir / "trash").exists():
+                async with self.repairing:
+                    await asyncio.to_thread(self.repairs.empty_trash)
+        except SidecarError as exc:
+            logger.error("tidying: %s", exc.message)
 
     async def close(self) -> None:
         """Stops witnessing; what was not taken into account yet is read again by the next sidecar."""
@@ -175,6 +187,7 @@ class A2:
             if touched != job.touched_files:
                 self.ended_jobs[job.job_id] = await self.manager.amend(job.job_id, touched_files=touched)
             await self.refresh()
+            await self._tidy()
         except SidecarError as exc:
             logger.error("after the end of %s: %s", job.label, exc.message)
 
