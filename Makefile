@@ -11,6 +11,7 @@ demo: $(VENV)
 	@PATH="$(CODEX_BIN):$$PATH" .venv/bin/codex-sidecar demo
 
 test: $(VENV) $(CODEX) lint
+	@scripts/setup.sh system
 	$(PYTEST) -n 2 --dist worksteal
 
 test-fast: $(VENV) $(CODEX)

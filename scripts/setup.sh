@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Makes what the Makefile needs: `setup.sh venv` the Python environment, `setup.sh codex` the pinned Codex CLI.
+# Makes what the Makefile needs: `setup.sh venv` the Python environment, `setup.sh codex` the pinned Codex CLI,
+# `setup.sh system` what some tests want of the system.
 # In CI, as root on Debian, it installs missing system packages itself; elsewhere it says what is missing.
 set -eu
 cd "$(dirname "$0")/.."
@@ -51,8 +52,16 @@ make_codex() {
   npm ci --no-audit --no-fund --loglevel=error >&2
 }
 
+# What only some tests need. On a person's machine they are skipped without it, and say so.
+make_system() {
+  [ "${CI:-}" = true ] || return 0
+  command -v nvim >/dev/null || apt_install neovim || { say "Neovim is needed in CI: install neovim."; exit 3; }
+  command -v unshare >/dev/null || apt_install util-linux || { say "unshare is needed: install util-linux."; exit 3; }
+}
+
 case "${1:-}" in
   venv) make_venv ;;
   codex) make_codex ;;
-  *) say "usage: scripts/setup.sh venv|codex"; exit 2 ;;
+  system) make_system ;;
+  *) say "usage: scripts/setup.sh venv|codex|system"; exit 2 ;;
 esac

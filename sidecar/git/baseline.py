@@ -7,6 +7,7 @@ from the committed ones (line ends, filters), and what was ignored and therefore
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import threading
@@ -19,7 +20,7 @@ from sidecar.git import commits
 from sidecar.git.blobs import check_oid, missing, store_bytes
 from sidecar.git.commits import DIRECTORY, FILE, LINK, PREFIX, SUBMODULE, Entry
 from sidecar.git.journal import Target
-from sidecar.git.listing import empty_tree, head_commit
+from sidecar.git.listing import empty_tree
 from sidecar.git.manifest import Manifest
 from sidecar.git.plumbing import check_path, shown
 from sidecar.git.repository import Repository
@@ -107,14 +108,14 @@ class Baselines:
             snapshot_id = put_aside(self._repository, self._state_dir, f"put aside for {run_id}")
         with open_work(self._repository, self._state_dir) as work:
             for _ in range(ATTEMPTS):
-                head = head_commit(work.git)
-                found = survey(self._repository, work, head)
+                found = survey(self._repository, work)
+                if found is None:
+                    continue
                 if mode == "refuse" and found.dirty:
                     raise dirty_tree(list(found.dirty))
-                if head_commit(work.git) == head:
-                    baseline = _write(work, run_id, ref, head, found, snapshot_id)
-                    if baseline is not None:
-                        return baseline
+                baseline = _write(work, run_id, ref, found, snapshot_id)
+                if baseline is not None:
+                    return baseline
         raise SidecarError(
             "busy", "HEAD kept moving while the baseline was recorded.", "Try again when git is at rest."
         )
@@ -128,12 +129,14 @@ class Baselines:
         ref = commits.check_ref(f"{PREFIX}baselines/{run_id}")
         with open_work(self._repository, self._state_dir) as work:
             for found in commits.list_refs(work.git, "baselines"):
-                if found.name == ref:
-                    about = json.loads(found.body)
-                    return Baseline(
-                        run_id=run_id, head=about["head"], tree=about["tree"], ref=ref, commit=found.commit,
-                        recorded_at=about["recordedAt"], files=about["files"], snapshot_id=about["snapshot"],
-                    )  # fmt: skip
+                # A ref of that name that somebody else wrote has no such message.
+                with contextlib.suppress(ValueError, KeyError, TypeError):
+                    if found.name == ref:
+                        about = json.loads(found.body)
+                        return Baseline(
+                            run_id=run_id, head=about["head"], tree=about["tree"], ref=ref, commit=found.commit,
+                            recorded_at=about["recordedAt"], files=about["files"], snapshot_id=about["snapshot"],
+                        )  # fmt: skip
         raise SidecarError(
             "state-unavailable", f"The baseline of {run_id} is gone: {ref} does not exist.", "Record a new one."
         )
@@ -196,10 +199,9 @@ class Baselines:
         return found
 
 
-def _write(
-    work: Work, run_id: str, ref: str, head: str | None, found: Survey, snapshot_id: str | None
-) -> Baseline | None:  # fmt: skip
+def _write(work: Work, run_id: str, ref: str, found: Survey, snapshot_id: str | None) -> Baseline | None:
     """Writes the commit and the ref; None where a prune at the same time took some of it."""
+    head = found.head
     tree = found.tree or empty_tree(work.git)
     if found.tree is None:
         commits.write_tree(work.git, {})
@@ -211,10 +213,22 @@ def _write(
         "gitDir": os.fspath(work.git.git_dir),
     }  # fmt: skip
     message = f"codex-sidecar baseline: {run_id}\n\n{json.dumps(about)}\n"
-    commit = commits.commit(work.git, commits.write_tree(work.git, files), [head] if head else [], message)
+    try:
+        commit = commits.commit(
+            work.git, commits.write_tree(work.git, files, checked=False), [head] if head else [], message
+        )
+    except commits.Pruned:
+        return None
     if not commits.set_ref(work.git, ref, commit, None):
         commits.set_ref(work.git, ref, commit, commits.resolve_ref(work.git, ref))
-    if missing(work.git, (commit, *(entry.oid for entry in files.values()))):
+    # Until the ref was there nothing held what is new in it. Now that it is, all of it has to be there too.
+    if found.dirty:
+        before = ("--not", head) if head else ("--no-walk",)
+        whole = work.git.attempt("rev-list", "--objects", "--quiet", commit, *before)[0] == 0
+    else:
+        whole = not missing(work.git, (commit, *(entry.oid for entry in files.values())))
+    if not whole:
+        commits.delete_refs(work.git, {ref: commit})
         return None
     return Baseline(run_id, head, tree, ref, commit, recorded, len(found.dirty), snapshot_id)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Literal, NamedTuple
 
@@ -59,9 +59,11 @@ def store_bytes(git: Git, data: bytes) -> str:
     return git.text("hash-object", "-w", "--no-filters", "--stdin", stdin=data)
 
 
-def store_many(work: Work, contents: Sequence[bytes], *, write: bool = True) -> list[str]:
+def store_many(
+    work: Work, contents: Sequence[bytes], *, write: bool = True, env: Mapping[str, str] | None = None
+) -> list[str]:
     """Stores many contents by one process; their object ids in the same order."""
-    if len(contents) == 1 and write:
+    if len(contents) == 1 and write and env is None:
         return [store_bytes(work.git, contents[0])]
     if not contents:
         return []
@@ -71,7 +73,8 @@ def store_many(work: Work, contents: Sequence[bytes], *, write: bool = True) -> 
             path.write_bytes(data)
         options = ("-w",) if write else ()
         lines = quoted_lines(map(str, paths))
-        return work.git.run("hash-object", *options, "--no-filters", "--stdin-paths", stdin=lines).decode().split()
+        words = (*options, "--no-filters", "--stdin-paths")
+        return work.git.run("hash-object", *words, stdin=lines, env=env).decode().split()
 
 
 def store_files(git: Git, files: Sequence[Path], *, write: bool = True) -> dict[Path, str]:

@@ -98,7 +98,8 @@ def _old_side(
     """Everything that may differ with what it was, and the submodules that do."""
     old: dict[str, _Old] = {}
     submodules: dict[str, tuple[Entry | None, Entry | None]] = {}
-    for raw in raw_diff(work.git.records("diff-index", "-z", "--no-renames", SHALLOW_LOOK, tree, "--")):
+    look = ("diff-index", "-z", "--no-renames", SHALLOW_LOOK, tree, "--")
+    for raw in raw_diff(work.git.records(*look, env=work.git.without_filters)):
         before, after = _side(raw.old), _side(raw.new)
         if SUBMODULE in (raw.old.mode, raw.new.mode):
             submodules[raw.path] = (before, after)

@@ -21,6 +21,13 @@ FILE, EXECUTABLE, LINK, SUBMODULE, DIRECTORY = "100644", "100755", "120000", "16
 _REF = re.compile(r"refs/codex-sidecar/[a-z]+/[A-Za-z0-9][A-Za-z0-9_-]{0,119}\Z")
 
 
+class Pruned(SidecarError):
+    """What was stored a moment ago is gone: somebody prunes the repository at this very time."""
+
+    def __init__(self) -> None:
+        super().__init__("busy", "The repository is being pruned.", "Try again when git is at rest.")
+
+
 class Entry(NamedTuple):
     """What a tree holds under a name: mode as six octal digits, and the object id."""
 
@@ -100,7 +107,11 @@ def tree_entries(git: Git, tree: str, paths: Iterable[str] | None = None) -> dic
 
 
 def commit(git: Git, tree: str, parents: Sequence[str], message: str) -> str:
-    """A commit by the sidecar itself, never in a person's name, never signed; its id."""
+    """A commit by the sidecar itself, never in a person's name, never signed; its id.
+
+    Raises:
+        Pruned: the tree is gone again.
+    """
     date = f"@{int(time.time())} +0000"
     env = {
         f"GIT_{role}_{part}": value
@@ -108,7 +119,13 @@ def commit(git: Git, tree: str, parents: Sequence[str], message: str) -> str:
         for part, value in (("NAME", NAME), ("EMAIL", EMAIL), ("DATE", date))
     }
     options = [word for parent in parents for word in ("-p", check_oid(parent))]
-    return git.text("commit-tree", *options, "-F", "-", check_oid(tree), stdin=message.encode(), env=env)
+    words = (*options, "-F", "-", check_oid(tree))
+    status, out, err = git.attempt("commit-tree", *words, stdin=message.encode(), env=env)
+    if status != 0:
+        if "not a valid object" in err:
+            raise Pruned
+        raise SidecarError("state-unavailable", f"git cannot commit: {err.strip()}", "Run `git fsck` there.")
+    return out.decode().strip()
 
 
 def check_ref(ref: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sidecar.git.plumbing import c_quoted
 
@@ -46,6 +46,7 @@ LITERAL_PATHS = {
 }
 # Every object and ref that a snapshot stands on is on the disk before anything in the work tree is moved.
 LASTING = (("core.fsync", "loose-object,pack,pack-metadata,reference"), ("core.fsyncMethod", "fsync"))
+UNSYNCED = (("core.fsync", "none"),)
 # Private copies of the index are whole, whatever the person's own looks like.
 WHOLE_INDEX = (("core.splitIndex", "false"),)
 # Blobs are stored by exact bytes and names are kept as they are, also where Windows or macOS would refuse them.
@@ -64,11 +65,21 @@ def as_environment(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     return env
 
 
-def overrides(repo: Repo) -> list[tuple[str, str]]:
-    """What has to be set over the repository's own configuration: the person's value where there is one, else nothing.
+class Programs(NamedTuple):
+    """The keys of all configuration that name programs."""
 
-    One git process; reading configuration executes nothing.
-    """
+    foreign: frozenset[str]
+    """Set by the repository itself."""
+    own: dict[str, list[str]]
+    """Set by the person or the system, with the values."""
+
+    def filters(self) -> set[str]:
+        """Every `filter.<name>` that anybody set."""
+        return {key.rsplit(".", 1)[0] for key in (*self.foreign, *self.own) if key.startswith("filter.")}
+
+
+def look(repo: Repo) -> Programs:
+    """Reads which programs the configuration names. One git process; reading configuration executes nothing."""
     out: bytes = repo.git.config(
         "--show-scope", "--includes", "-z", "--get-regexp", EXECUTED,
         with_exceptions=False, stdout_as_string=False, strip_newline_in_stdout=False,
@@ -83,26 +94,49 @@ def overrides(repo: Repo) -> list[tuple[str, str]]:
             foreign.add(key)
         else:
             own.setdefault(key, []).append(value if newline else "true")
+    return Programs(frozenset(foreign), own)
+
+
+def overrides(programs: Programs) -> list[tuple[str, str]]:
+    """What to set over the repository's own configuration: the person's value where there is one, else nothing."""
     pairs: list[tuple[str, str]] = []
-    for key in sorted(foreign):
+    for key in sorted(programs.foreign):
         # An empty value ends the list so far, so the person's own entries are said again behind it.
         nothing = "false" if key.endswith(".required") else ""
-        pairs += [(key, value) for value in (nothing, *own.get(key, []))]
-    # A filter of the repository that is required but has been emptied would end git.
-    for name in {key.rsplit(".", 1)[0] for key in foreign if key.startswith("filter.")}:
-        if not any(own.get(f"{name}.{end}") for end in ("clean", "smudge", "process", "required")):
+        pairs += [(key, value) for value in (nothing, *programs.own.get(key, []))]
+    for name in sorted(programs.filters()):
+        working = [end for end in ("clean", "smudge", "process") if f"{name}.{end}" in programs.own]
+        # A `process` cannot be unset again, and git looks at nothing else where there is one, even an empty one.
+        spoilt = f"{name}.process" in programs.foreign and "process" not in working
+        if spoilt or not working:
+            # Required and not there: git would end.
             pairs.append((f"{name}.required", "false"))
     return pairs
 
 
-def environment(repo: Repo) -> dict[str, str]:
-    """The hardened environment for looking at `repo`."""
-    return {**BASE, **as_environment((*ALWAYS, *overrides(repo)))}
+def no_filters(programs: Programs) -> list[tuple[str, str]]:
+    """Switches every filter off, the person's too: for looking only, where a missing program must not end git."""
+    return [
+        pair
+        for name in sorted(programs.filters())
+        for pair in (
+            (f"{name}.clean", ""), (f"{name}.smudge", ""), (f"{name}.process", ""), (f"{name}.required", "false"),
+        )
+    ]  # fmt: skip
 
 
-def plumbing_environment(repo: Repo) -> dict[str, str]:
-    """The hardened environment for the plumbing on `repo`."""
-    return {**BASE, **LITERAL_PATHS, **as_environment((*ALWAYS, *LASTING, *ANY_NAME, *WHOLE_INDEX, *overrides(repo)))}
+def environment(top: str, programs: Programs) -> dict[str, str]:
+    """The hardened environment for looking at a repository; the tree is at `top`, whatever `core.worktree` says."""
+    return {**BASE, "GIT_WORK_TREE": top, **as_environment((*ALWAYS, *overrides(programs)))}
+
+
+def plumbing_environment(
+    top: str, programs: Programs, extra: Iterable[tuple[str, str]], *, filters: bool
+) -> dict[str, str]:
+    """The hardened environment for the plumbing, with a person's own filters or without any."""
+    pairs = (*ALWAYS, *LASTING, *ANY_NAME, *WHOLE_INDEX, *extra, *overrides(programs))
+    more = () if filters else no_filters(programs)
+    return {**BASE, **LITERAL_PATHS, "GIT_WORK_TREE": top, **as_environment((*pairs, *more))}
 
 
 def scratch_environment(objects: str) -> dict[str, str]:
@@ -114,7 +148,7 @@ def scratch_environment(objects: str) -> dict[str, str]:
     pairs = (
         *ALWAYS,
         ("core.attributesFile", os.devnull),
-        ("core.fsync", "none"),
+        *UNSYNCED,
         ("merge.default", "text"),
         ("merge.conflictStyle", "diff3"),
         # The trees hold a few files only; what they say of whole directories would be a guess.

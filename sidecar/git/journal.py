@@ -1,15 +1,16 @@
 """The record of one change of the work tree, written before anything is moved: what a crash left can be told from it.
 
 Each change has a directory `trash/<id>/`. It holds `journal.json` (the plan), one slot for each path with the new
-content, `staged` (from here on it goes forward), and at the end `ended-…`, then `done`. A slot and its path exchange their names, so the
-slot then holds what stood in the work tree. Which step was taken is seen from the slots themselves: nothing has to be
-written between two steps.
+content, `staged` (from here on it goes forward), and at the end `ended-…`, then `done`. A slot and its path exchange
+their names, so the slot then holds what stood in the work tree. Which step was taken is seen from the slots themselves:
+nothing has to be written between two steps.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import secrets
 import shutil
@@ -22,6 +23,8 @@ from sidecar.git.renaming import Place
 from sidecar.git.state import State, Work, sync_directory, write_lasting
 from sidecar.git.worktree import Signature, WorkTree, parents
 from sidecar.model.errors import SidecarError
+
+logger = logging.getLogger(__name__)
 
 Outcome = Literal["forward", "back"]
 """Completed, or undone."""
@@ -287,4 +290,7 @@ def unfinished(state: State) -> list[Journal]:
             found.append(Journal(directory, json.loads((directory / "journal.json").read_bytes())))
         except FileNotFoundError:
             remove_tree(directory)
+        except (ValueError, KeyError, TypeError):
+            # Written by another version, or damaged: what lies there may be somebody's work, so it stays.
+            logger.exception("the journal %s cannot be read; its directory is left as it is", directory)
     return found

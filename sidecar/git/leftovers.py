@@ -193,7 +193,11 @@ def finished(work: Work) -> list[Journal]:
     found = []
     for directory in sorted(work.state.trash.iterdir()):
         if (directory / "done").exists():
-            journal = Journal(directory, json.loads((directory / "journal.json").read_bytes()))
+            try:
+                journal = Journal(directory, json.loads((directory / "journal.json").read_bytes()))
+            except (ValueError, KeyError, TypeError):
+                logger.exception("the journal %s cannot be read; its directory is left as it is", directory)
+                continue
             journal.load_staged()
             found.append(journal)
     return found

@@ -99,7 +99,7 @@ def list_changes(git: Git, head: str | None) -> Listing:
     changed: list[str] = []
     submodules = [raw.path for raw in staged if SUBMODULE in (raw.old.mode, raw.new.mode)]
     unmerged = False
-    for raw in raw_diff(git.records("diff-files", "-z", "--no-renames", SHALLOW_LOOK)):
+    for raw in raw_diff(git.records("diff-files", "-z", "--no-renames", SHALLOW_LOOK, env=git.without_filters)):
         unmerged = unmerged or raw.status == "U"
         if SUBMODULE in (raw.old.mode, raw.new.mode):
             submodules.append(raw.path)

@@ -27,7 +27,7 @@ class Conflict(NamedTuple):
     """Why a path does not merge."""
 
     kind: str
-    """git's word: `contents`, `binary`, `modify/delete`, `rename/delete`, `file/directory`, `distinct modes`, …"""
+    """git's word: `contents` (also where both added the path), `binary`, `modify/delete`, `rename/delete`, …"""
     base: Entry | None
     ours: Entry | None
     theirs: Entry | None
@@ -239,7 +239,8 @@ def _bring_home(work: Work, scratch: Work, files: Versions, known: set[str]) -> 
     """Stores the contents that only the scratch repository has in the real one."""
     new = sorted({entry.oid for entry in files.values() if entry is not None and entry.mode != LINK} - known)
     contents = read_blobs(scratch.git, new)
-    stored = store_many(work, [contents[oid] for oid in new])
+    # A merge is tried more often than it is used, and it could be done again.
+    stored = store_many(work, [contents[oid] for oid in new], env=work.git.unsynced)
     if stored != new:
         raise SidecarError("internal", "A merged file changed its id on the way home.")
 

@@ -20,6 +20,7 @@ TIMEOUT_SECONDS = 600.0
 ARGUMENT_BYTES = 100_000
 """Most bytes of paths in one command line, where a command takes them by no other way."""
 
+_NO_NAMES = frozenset({"", ".", "..", ".git"})
 _ESCAPES = [
     bytes([byte]) if 0x20 <= byte < 0x7F and byte not in b'"\\' else b"\\%03o" % byte for byte in range(256)
 ]  # fmt: skip
@@ -31,8 +32,20 @@ class Git:
     Raises (all methods): GitPython's errors; `Repository.plumbing` turns them into `SidecarError`.
     """
 
-    def __init__(self, repo: Repo, top: Path, git_dir: Path) -> None:
+    def __init__(
+        self,
+        repo: Repo,
+        top: Path,
+        git_dir: Path,
+        *,
+        without_filters: Mapping[str, str] | None = None,
+        unsynced: Mapping[str, str] | None = None,
+    ) -> None:
         self._repo = repo
+        self.without_filters = dict(without_filters or {})
+        """The environment for commands that only look: no filter runs, so none that is missing can end them."""
+        self.unsynced = dict(unsynced or {})
+        """The environment for storing what could be made anew: nothing waits for the disk."""
         self.top = top
         self.git_dir = git_dir
         self.common_dir = Path(repo.common_dir)
@@ -141,14 +154,17 @@ def argument_groups(paths: Iterable[str]) -> Iterator[list[str]]:
         yield group
 
 
-def check_path(path: str) -> str:
+def check_path(path: str, *, folds: bool = False) -> str:
     """A path relative to the top that stays in the work tree and out of any `.git`; returned as it is.
+
+    Args:
+        folds: whether the file system takes `.GIT` for `.git`.
 
     Raises:
         SidecarError: `invalid-arguments`.
     """
     parts = path.split("/")
-    if not path or "\0" in path or any(part in ("", ".", "..") or part.lower() == ".git" for part in parts):
+    if "\0" in path or any(part in _NO_NAMES or (folds and part.lower() == ".git") for part in parts):
         raise SidecarError(
             "invalid-arguments",
             f"path: {shown(path)!r} is no path of a file in the work tree.",

@@ -143,7 +143,8 @@ class Repairs:
     ) -> Repaired:
         """Makes every path what its target says: the result of a merge, one worker's version, an editor's text."""
         with open_work(self._repository, self._state_dir) as work, work.state.lock():
-            return _apply(work, dict(targets), {}, reason, wanted={}, attributes=None, expected=expected)
+            kept = dict.fromkeys(_ignored(work, _to_remove(work, targets)), "it is ignored by git")
+            return _apply(work, dict(targets), kept, reason, wanted={}, attributes=None, expected=expected)
 
     def signatures(self, paths: Iterable[str]) -> dict[str, Signature]:
         """What stands at these paths now, for `expected`."""
@@ -190,11 +191,11 @@ def _apply(
     expected: Mapping[str, Signature] | None,
     index: str | None = None,
 ) -> Repaired:
-    for path in list(targets):
-        if path in kept:
-            del targets[path]
-        elif work.tree.is_repository(path):
+    for path, target in list(targets.items()):
+        # A file that is put back was no repository's when it was stored, whatever a worker has made around it since.
+        if path not in kept and target.kind == "absent" and work.tree.is_repository(path):
             kept[path] = "it belongs to a repository of its own"
+        if path in kept:
             del targets[path]
     if expected is not None:
         moved = [path for path in targets if path in expected and work.tree.signature(path) != expected[path]]
@@ -206,6 +207,7 @@ def _apply(
         snapshot, manifest = capture(work, reason, targets, index=index is not None, more=more)
         entries = manifest.entries
         if bad := [path for path in targets if entries[path].problem]:
+            _forget(work, snapshot)
             raise SidecarError(
                 "state-unavailable",
                 f"{shown(bad[0])!r} cannot be saved first: {entries[bad[0]].problem}.",
@@ -217,12 +219,14 @@ def _apply(
         if not needed and index is None:
             _forget(work, snapshot)
             return Repaired(None, None, (), unchanged, kept, None)
-        # A file that never held still would not be as expected either; what is written into it is saved late.
-        last = attempt == ATTEMPTS - 1
-        changes = [
-            Change(path, target, None if last or entries[path].unstable else entries[path].signature)
-            for path, target in sorted(needed.items())
-        ]
+        signatures: dict[str, Signature | None] = {
+            # A file that never held still would not be as captured either; what is written into it is saved late.
+            path: None if attempt == ATTEMPTS - 1 or entries[path].unstable else entries[path].signature
+            for path in needed
+        }
+        # What a person was shown holds in any case.
+        signatures |= {path: expected[path] for path in needed if expected is not None and path in expected}
+        changes = [Change(path, target, signatures[path]) for path, target in sorted(needed.items())]
         try:
             journal = swap.swap(
                 work, changes, wanted=wanted, attributes=attributes, index=plan,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,13 +58,14 @@ class Repository:
         self.git_dir = git_dir
 
     @contextlib.contextmanager
-    def _repo(self, environment: Callable[[Repo], dict[str, str]] = hardening.environment) -> Iterator[Repo]:
+    def _opened(self) -> Iterator[tuple[Repo, hardening.Programs]]:
         from git import GitCommandError, GitCommandNotFound, InvalidGitRepositoryError, NoSuchPathError, Repo
 
         try:
             with Repo(self.top) as repo:
-                repo.git.update_environment(**environment(repo))
-                yield repo
+                programs = hardening.look(repo)
+                repo.git.update_environment(**hardening.environment(os.fspath(self.top), programs))
+                yield repo, programs
         except (InvalidGitRepositoryError, NoSuchPathError) as exc:
             raise SidecarError(
                 "not-a-repository", f"{self.top} is not a Git work tree.", "Run `git init` there."
@@ -75,7 +76,7 @@ class Repository:
             ) from exc
         except GitCommandError as exc:
             words = (exc.stderr or "").strip().splitlines()
-            said = words[-1] if words else f"exit status {exc.status}"
+            said = words[-1].removeprefix("stderr: '").removesuffix("'") if words else f"exit status {exc.status}"
             raise SidecarError(
                 "state-unavailable",
                 f"git failed in {self.top}: {said}",
@@ -84,23 +85,27 @@ class Repository:
             ) from exc
 
     @contextlib.contextmanager
-    def plumbing(self) -> Iterator[Git]:
+    def plumbing(self, *pairs: tuple[str, str]) -> Iterator[Git]:
         """An open repository for the plumbing, in one thread at a time: paths are literal, what is stored is lasting.
 
         Blocks (one git process).
 
+        Args:
+            pairs: more configuration for its commands.
+
         Raises:
             SidecarError: as all methods do, also for what fails inside the `with` block.
         """
-        with self._repo(hardening.plumbing_environment) as repo:
-            if not os.path.samefile(repo.working_dir, self.top):
-                # `core.worktree` of its configuration leads elsewhere.
-                raise SidecarError("not-a-repository", f"{self.top} is not the top level of its repository.")
-            yield Git(repo, self.top, self.git_dir)
+        with self._opened() as (repo, programs):
+            top = os.fspath(self.top)
+            repo.git.update_environment(**hardening.plumbing_environment(top, programs, pairs, filters=True))
+            bare = hardening.plumbing_environment(top, programs, pairs, filters=False)
+            quick = hardening.plumbing_environment(top, programs, (*pairs, *hardening.UNSYNCED), filters=True)
+            yield Git(repo, self.top, self.git_dir, without_filters=bare, unsynced=quick)
 
     def head(self) -> str | None:
         """The commit that HEAD names (40 or 64 hex digits), None on a branch without a commit."""
-        with self._repo() as repo:
+        with self._opened() as (repo, _):
             status, out, _ = repo.git.rev_parse(
                 "--verify", "--quiet", "HEAD^{commit}", with_exceptions=False, with_extended_output=True
             )
@@ -112,7 +117,7 @@ class Repository:
         Names that are not UTF-8 carry surrogate escapes. A submodule counts where another commit is checked out in it;
         its own files are never looked at, because that would run what its own configuration names.
         """
-        with self._repo() as repo:
+        with self._opened() as (repo, _):
             out: bytes = repo.git.status(
                 "--porcelain=v1", "-z", "--ignore-submodules=dirty",
                 stdout_as_string=False, strip_newline_in_stdout=False, kill_after_timeout=TIMEOUT_SECONDS,

@@ -145,9 +145,7 @@ def save(
     """Writes the commit and the ref; None where a prune at the same time took some of it."""
     files = {**manifest.files("files"), **extra}
     files["manifest.json"] = Entry(FILE, store_many(work, [manifest.encode()])[0])
-    if missing(work.git, (entry.oid for entry in files.values())):
-        return None
-    tree = commits.write_tree(work.git, files)
+    tree = commits.write_tree(work.git, files, checked=False)
     created = time.time()
     about: dict[str, Any] = {
         "createdAt": created,
@@ -159,13 +157,18 @@ def save(
     }
     subject = " ".join(reason.split())[:60].encode("ascii", "replace").decode()
     message = f"codex-sidecar snapshot: {subject}\n\n{json.dumps(about)}\n"
-    commit = commits.commit(work.git, tree, [manifest.head] if manifest.head else [], message)
+    try:
+        commit = commits.commit(work.git, tree, [manifest.head] if manifest.head else [], message)
+    except commits.Pruned:
+        return None
     while True:
         stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(created))
         ref = f"{PREFIX}snapshots/{stamp}-{secrets.token_hex(2)}"
         if commits.set_ref(work.git, ref, commit, None):
             break
-    if missing(work.git, (commit, tree, *(entry.oid for entry in files.values()))):
+    # Until the ref was there nothing held these objects. Now that it is, every one of them has to be there too.
+    status, _, _ = work.git.attempt("rev-list", "--objects", "--no-walk", "--quiet", commit)
+    if status != 0:
         commits.delete_refs(work.git, {ref: commit})
         return None
     return _snapshot(ref, commit, about)

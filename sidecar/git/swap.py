@@ -342,6 +342,7 @@ def _set_mode(work: Work, path: str, mode: int) -> None:
 def _sync(work: Work, journal: Journal) -> None:
     """Makes the renames lasting."""
     touched = {"", *(above for step in journal.steps for above in list(parents(step.path))[:1])}
+    touched |= {step.beside for step in journal.steps if step.beside is not None}
     for path in touched:
         # A directory that may not be read cannot be opened for it; the file system writes it back in its own time.
         with contextlib.suppress(PermissionError, *_GONE), work.tree.directory(path) as fd:

@@ -73,6 +73,7 @@ class WorkTree:
     def __init__(self, top: Path) -> None:
         self.top = top
         self._fd = os.open(top, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._folds = os.path.lexists(top / ".GIT") and os.path.samefile(top / ".GIT", top / ".git")
 
     def __enter__(self) -> WorkTree:
         return self
@@ -91,7 +92,7 @@ class WorkTree:
         """
         fd = os.dup(self._fd)
         try:
-            for part in check_path(path).split("/") if path else ():
+            for part in check_path(path, folds=self._folds).split("/") if path else ():
                 deeper = os.open(part, _STEP, dir_fd=fd)
                 os.close(fd)
                 fd = deeper
@@ -106,7 +107,7 @@ class WorkTree:
     @contextlib.contextmanager
     def parent(self, path: str) -> Iterator[tuple[int, str]]:
         """The directory that holds `path`, and its name there."""
-        above, _, name = check_path(path).rpartition("/")
+        above, _, name = check_path(path, folds=self._folds).rpartition("/")
         with self.directory(above) as fd:
             yield fd, name
 
