@@ -23,6 +23,7 @@ from pygls.exceptions import JsonRpcException
 from pygls.protocol import LanguageServerProtocol, lsp_method
 
 from sidecar.lsp import errors, options
+from sidecar.lsp.buffers import Documents
 from sidecar.lsp.message import (
     INVALID_PARAMS,
     INVALID_REQUEST,
@@ -211,6 +212,15 @@ class SidecarProtocol(LanguageServerProtocol):
         """
         self._write(encode(data, self._serialize_message))
 
+    async def drained(self) -> None:
+        """Returns when the client is not congested.
+
+        Raises:
+            OSError: the connection is gone.
+        """
+        if self._outbox is not None:
+            await self._outbox.drained()
+
     def _write(self, body: bytes) -> None:
         if self._outbox is not None:
             self._outbox.send(body)
@@ -235,11 +245,26 @@ class SidecarProtocol(LanguageServerProtocol):
             JsonRpcException: the client refused.
             asyncio.TimeoutError: it did not answer within `ASK_SECONDS`.
         """
+        return await self._ask(method, params, ASK_SECONDS)
+
+    async def ask_person(self, method: str, params: Any) -> Any:
+        """Like `ask`, for what a person answers: it waits as long as the connection lasts."""
+        return await self._ask(method, params, None)
+
+    async def ask_or_none(self, method: str, params: Any) -> Any:
+        """Like `ask`; None where the client refused or was too slow, which is its right."""
+        try:
+            return await self.ask(method, params)
+        except (JsonRpcException, asyncio.TimeoutError) as exc:
+            logger.warning("the client did not answer %s: %r", method, exc)
+            return None
+
+    async def _ask(self, method: str, params: Any, seconds: float | None) -> Any:
         key = str(uuid.uuid4())
         future: Future[Any] = self.send_request(method, params, msg_id=key)
         self._asked[key] = future
         try:
-            return await asyncio.wait_for(asyncio.wrap_future(future), ASK_SECONDS)
+            return await asyncio.wait_for(asyncio.wrap_future(future), seconds)
         finally:
             del self._asked[key]
             self._request_futures.pop(key, None)
@@ -268,7 +293,9 @@ class SidecarProtocol(LanguageServerProtocol):
     @lsp_method(types.INITIALIZE)
     def lsp_initialize(self, params: types.InitializeParams) -> Generator[Any, Any, types.InitializeResult]:
         result = yield from super().lsp_initialize(params)
-        result.capabilities.execute_command_provider = types.ExecuteCommandOptions(self._server.advertised_commands())
+        # What pygls does not know of, and documents whose lines end where the protocol says.
+        self._server.complete_capabilities(result.capabilities)
+        self._workspace = Documents.instead_of(self.workspace)
         self.phase = "ready"
         return result
 

@@ -9,16 +9,18 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
 from lsprotocol import types
-from pygls.exceptions import JsonRpcException
 from pygls.lsp.server import LanguageServer
 
 from sidecar import __version__
 from sidecar.lsp.converter import CONVERTER
+from sidecar.lsp.documents import SCHEME
 from sidecar.lsp.events import EventsPublisher
+from sidecar.lsp.features import register
 from sidecar.lsp.options import SECTION, Options, read_options, section_of
 from sidecar.lsp.progress import RunProgress
 from sidecar.lsp.protocol import SidecarProtocol
 from sidecar.lsp.state import StatePublisher
+from sidecar.lsp.surfaces import Abilities, Surfaces
 from sidecar.model.errors import SidecarError, invalid
 from sidecar.model.job import FINAL_STATUSES
 from sidecar.tools import table
@@ -34,8 +36,6 @@ logger = logging.getLogger(__name__)
 
 # At INFO pygls logs every message whole: prompts, file contents, secrets.
 logging.getLogger("pygls").setLevel(logging.WARNING)
-
-GET_STATE = "codexSidecar/getState"
 
 
 class SidecarServer(LanguageServer):
@@ -55,9 +55,11 @@ class SidecarServer(LanguageServer):
         self._state: StatePublisher | None = None
         self._progress: RunProgress | None = None
         self._events: EventsPublisher | None = None
+        self.surfaces: Surfaces | None = None
+        """What shows conflicts; None before `initialized` and outside a repository."""
         self._following = contextlib.ExitStack()
         self.protocol.attach(outbox)
-        _register(self)
+        register(self)
 
     # -- what the protocol calls ------------------------------------------------------------------------------------
 
@@ -65,9 +67,14 @@ class SidecarServer(LanguageServer):
         """Logs; pygls would show a message to the person for each bad message of the client."""
         logger.error("pygls: %s: %s", source, error)
 
-    def advertised_commands(self) -> list[str]:
-        """The tools, unless the client routes commands by itself; then none, so that two servers do not collide."""
-        return [] if self.options.ui.state else [tool.name for tool in table.TOOLS]
+    def complete_capabilities(self, made: types.ServerCapabilities) -> None:
+        """Adds to pygls' capabilities what it does not make by itself."""
+        # A client that routes commands by itself is told none, so that two servers do not collide.
+        commands = [] if self.options.ui.state else [tool.name for tool in table.TOOLS]
+        made.execute_command_provider = types.ExecuteCommandOptions(commands)
+        if Abilities(self.client_capabilities, self.options.ui).takes_content:
+            made.workspace = made.workspace or types.WorkspaceOptions()
+            made.workspace.text_document_content = types.TextDocumentContentOptions(schemes=[SCHEME])
 
     async def run_tool(self, name: str, arguments: list[Any]) -> dict[str, Any]:
         """Runs the tool `name`.
@@ -79,7 +86,10 @@ class SidecarServer(LanguageServer):
             raise invalid("arguments", f"expected one object, got {len(arguments)} values", "Put all fields into one.")
         if arguments and not isinstance(arguments[0], dict):
             raise invalid("arguments", f"expected one object, got {json_type(arguments[0])}")
-        return await table.call(name, arguments[0] if arguments else {}, self._caller)
+        given = arguments[0] if arguments else {}
+        if self.surfaces is not None:
+            return await self.surfaces.asking.call(name, given)
+        return await table.call(name, given, self._caller)
 
     # -- the connection's life --------------------------------------------------------------------------------------
 
@@ -106,8 +116,11 @@ class SidecarServer(LanguageServer):
             for job in core.state()["jobs"]:
                 if job["status"] not in FINAL_STATUSES:
                     self._events.touch(job["jobId"])
+        abilities = Abilities(self.client_capabilities, self.options.ui)
+        self.surfaces = Surfaces(core, self._caller, self.protocol, abilities, self.options.ui, self._background)
         self._following.callback(core.subscribe(self._on_change))
         self._background(self._state.run())
+        self.surfaces.start()
         self._background(self._register_for_settings())
         if self.options.settings is None:
             self._background(self._pull_settings())
@@ -115,6 +128,8 @@ class SidecarServer(LanguageServer):
     async def close(self) -> None:
         """Stops everything that was started for this connection."""
         self._following.close()
+        if self.surfaces is not None:
+            self.surfaces.stop()
         for task in self._tasks:
             task.cancel()
         if self._tasks:
@@ -134,6 +149,8 @@ class SidecarServer(LanguageServer):
         logger.error("a task of a language client failed", exc_info=exc)
 
     def _on_change(self, change: Change) -> None:
+        if self.surfaces is not None:
+            self.surfaces.on_change(change)
         if change.kind == "events":
             if self._events is not None:
                 self._events.touch(change.id)
@@ -181,25 +198,17 @@ class SidecarServer(LanguageServer):
             method = types.WORKSPACE_DID_CHANGE_CONFIGURATION
             registration = types.Registration(id="codex-sidecar-settings", method=method, register_options=options)
             params = types.RegistrationParams(registrations=[registration])
-            await self._ask(types.CLIENT_REGISTER_CAPABILITY, params)
+            await self.protocol.ask_or_none(types.CLIENT_REGISTER_CAPABILITY, params)
 
     async def _pull_settings(self) -> None:
         workspace = self.client_capabilities.workspace
         if workspace is None or not workspace.configuration:
             return
         params = types.ConfigurationParams(items=[types.ConfigurationItem(section=SECTION)])
-        answer = await self._ask(types.WORKSPACE_CONFIGURATION, params)
+        answer = await self.protocol.ask_or_none(types.WORKSPACE_CONFIGURATION, params)
         section, _ = section_of({SECTION: answer[0]}) if answer else (None, [])
         if section is not None:
             self.apply_settings(section)
-
-    async def _ask(self, method: str, params: Any) -> Any:
-        """The client's answer; None where it refused or was too slow, which is its right."""
-        try:
-            return await self.protocol.ask(method, params)
-        except (JsonRpcException, asyncio.TimeoutError) as exc:
-            logger.warning("the client did not answer %s: %r", method, exc)
-            return None
 
     def warn(self, text: str) -> None:
         """A warning in the client's log."""
@@ -207,22 +216,3 @@ class SidecarServer(LanguageServer):
         self.window_log_message(
             types.LogMessageParams(type=types.MessageType.Warning, message=f"Codex Sidecar: {text}")
         )
-
-
-def _register(server: SidecarServer) -> None:
-    @server.feature(types.INITIALIZE)
-    def initialize(params: types.InitializeParams) -> None:
-        server.take_options(params.initialization_options)
-
-    @server.feature(types.INITIALIZED)
-    def initialized(params: types.InitializedParams) -> None:
-        server.start()
-
-    @server.feature(types.WORKSPACE_DID_CHANGE_CONFIGURATION)
-    async def changed(params: types.DidChangeConfigurationParams) -> None:
-        await server.settings_changed(params.settings)
-
-    @server.feature(GET_STATE)
-    def get_state(params: dict[str, Any] | None) -> dict[str, Any]:
-        # Not async: nothing may be sent between taking the state and answering it.
-        return server.get_state()

@@ -1,12 +1,10 @@
-"""`codexSidecar/state`: what this client needs to draw jobs, run and limits, and only what changed for it."""
+"""`codexSidecar/state`: what this client needs to draw jobs, run, limits and conflicts; then only what changed."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
-
-import msgspec
 
 from sidecar.model import limits
 
@@ -20,7 +18,10 @@ Key = tuple[str, str]
 
 
 def items_of(state: dict[str, Any]) -> dict[Key, dict[str, Any]]:
-    """The state as items, each with its `kind` and `id`; jobs in the order of the state."""
+    """The state as items, each with its `kind` and `id`; jobs and conflicts in the order of the state.
+
+    A conflict has a kind of its own, which stands under `conflictKind` here.
+    """
     found: dict[Key, dict[str, Any]] = {}
     for job in state["jobs"]:
         found["job", job["jobId"]] = {"kind": "job", "id": job["jobId"], **job}
@@ -28,12 +29,16 @@ def items_of(state: dict[str, Any]) -> dict[Key, dict[str, Any]]:
         run = state["run"]
         found["run", run["runId"]] = {"kind": "run", "id": run["runId"], **run}
     found["limits", "limits"] = {"kind": "limits", "id": "limits", **state["limits"]}
+    for conflict in state["conflicts"]:
+        name = conflict["conflictId"]
+        found["conflict", name] = {**conflict, "conflictKind": conflict["kind"], "kind": "conflict", "id": name}
     return found
 
 
-def _fingerprints(items: dict[Key, dict[str, Any]]) -> dict[Key, bytes]:
-    # Bytes, since the core may change a dict that it once handed out.
-    return {key: msgspec.json.encode(item) for key, item in items.items()}
+def _fingerprints(items: dict[Key, dict[str, Any]]) -> dict[Key, str]:
+    # A text, since the core may change a dict that it once handed out; not JSON, since a path may hold bytes that are
+    # no text, for which msgspec has none.
+    return {key: repr(item) for key, item in items.items()}
 
 
 class StatePublisher:
@@ -49,8 +54,8 @@ class StatePublisher:
         self._drained = drained
         self._dirty = asyncio.Event()
         self._seq = 0
-        self._sent: dict[Key, bytes] = {}
-        self._answered: dict[Key, bytes] | None = None
+        self._sent: dict[Key, str] = {}
+        self._answered: dict[Key, str] | None = None
         """What a getState since the last notification told; the next notification holds for both pictures."""
 
     def touch(self) -> None:

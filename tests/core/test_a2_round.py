@@ -216,7 +216,7 @@ async def test_a_token_is_stale_as_soon_as_a_named_file_moves(repo: Path) -> Non
 
 async def test_rerun_runs_the_jobs_again_one_by_one_and_tells_what_changed(repo: Path) -> None:
     async with open_round(repo) as round_:
-        one, two, conflict = await collide(round_, repo)
+        one, two, _ = await collide(round_, repo)
         for name in ("a", "b"):
             (repo.parent / name).touch()
         again = await round_.act("codex_rerun")

@@ -15,8 +15,10 @@ import re
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from sidecar.jobs.changes import Change
@@ -37,14 +39,18 @@ Predicate = Callable[[dict[str, Any]], bool]
 
 
 class ScriptedCore:
-    """Jobs, run and limits as a test wants them; every change is told to the listeners, as the real core does."""
+    """Jobs, run and limits as a test wants them; every change is told to the listeners, as the real core does.
 
-    top = "/nowhere"
+    Without an attribute `a2` it is a core that knows nothing of conflicts (see `tests.support.lsp_conflicts`).
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, top: str = "/nowhere") -> None:
+        self.top = top
+        self.state_dir = Path(top) / ".git" / "codex-sidecar"
         self.settings = Settings()
         self.announced: list[object] = []
         self.jobs: dict[str, dict[str, Any]] = {}
+        self.dropped: set[str] = set()
         self.run: dict[str, Any] | None = None
         self.listeners: list[Callable[[Change], None]] = []
 
@@ -63,12 +69,15 @@ class ScriptedCore:
             listener(Change(kind, name))
 
     def put(self, job_id: str, **facts: Any) -> None:
-        """Adds or changes a job."""
+        """Adds or changes a job; one that was dropped does not come back, since ids are never used again."""
+        if job_id in self.dropped:
+            return
         self.jobs[job_id] = {"jobId": job_id, "status": "running", **self.jobs.get(job_id, {}), **facts}
         self.publish("job", job_id)
 
     def drop(self, job_id: str) -> None:
-        self.jobs.pop(job_id, None)
+        if self.jobs.pop(job_id, None) is not None:
+            self.dropped.add(job_id)
         self.publish("job", job_id)
 
     def set_run(self, run_id: str | None) -> None:
@@ -83,7 +92,7 @@ class ScriptedCore:
             "jobs": [dict(job) for job in self.jobs.values()],
             "run": self.run,
             "limits": {"read": {"limit": self.settings.limits.read, "running": self.active_jobs(), "queued": 0}},
-            "conflicts": [],
+            "conflicts": [msgspec.to_builtins(one) for one in self.a2.conflicts()] if hasattr(self, "a2") else [],
         }
 
 

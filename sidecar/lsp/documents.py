@@ -1,0 +1,143 @@
+"""`codex-sidecar:` documents: stored versions of a file, the difference of two, and a worker's transcript.
+
+codex-sidecar:/src/app.py?run=r1&side=base          the baseline's content
+codex-sidecar:/src/app.py?run=r1&side=w1            what worker w1 wrote
+codex-sidecar:/src/app.py.diff?run=r1&side=w1&with=w2
+codex-sidecar:/w1-add-retries.md?job=ID             the transcript; the path is for people
+"""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, quote, unquote, urlsplit
+
+from sidecar.lsp.findings import Findings
+from sidecar.model.errors import invalid
+
+if TYPE_CHECKING:
+    from sidecar.lsp.transcripts import Transcripts
+
+SCHEME = "codex-sidecar"
+BASE = "base"
+DIFF_SUFFIX = ".diff"
+TEXT_BYTES_MAX = 8 * 1024 * 1024
+"""A larger version is not shown as a text."""
+
+
+@dataclass(frozen=True)
+class Version:
+    path: str
+    run: str | None
+    side: str
+
+
+@dataclass(frozen=True)
+class Difference:
+    path: str
+    run: str | None
+    side: str
+    other: str
+
+
+@dataclass(frozen=True)
+class TranscriptOf:
+    job_id: str
+
+
+def uri_of(document: Version | Difference) -> str:
+    """The URI of a version or a difference; a transcript's is made by `transcript_uri`."""
+    suffix = DIFF_SUFFIX if isinstance(document, Difference) else ""
+    query = {"run": document.run, "side": document.side}
+    if isinstance(document, Difference):
+        query["with"] = document.other
+    return _uri(document.path + suffix, query)
+
+
+def transcript_uri(file_name: str, job_id: str) -> str:
+    return _uri(file_name, {"job": job_id})
+
+
+def _uri(path: str, query: dict[str, str | None]) -> str:
+    asked = "&".join(f"{name}={quote(value, safe='')}" for name, value in query.items() if value)
+    return f"{SCHEME}:/{quote(path.encode('utf-8', 'surrogateescape'))}?{asked}"
+
+
+def parse(uri: str) -> Version | Difference | TranscriptOf:
+    """What a URI names.
+
+    Raises:
+        SidecarError: `invalid-arguments`.
+    """
+    try:
+        parts = urlsplit(uri)
+    except ValueError:
+        raise invalid("uri", "not a URI") from None
+    if parts.scheme != SCHEME or parts.netloc:
+        raise invalid("uri", f"expected {SCHEME}:/…")
+    # Visual Studio Code escapes `=` and `&` too.
+    query = parts.query if "=" in parts.query else unquote(parts.query)
+    asked = {name: values[-1] for name, values in parse_qs(query).items()}
+    path = unquote(parts.path, errors="surrogateescape").lstrip("/")
+    if "job" in asked:
+        return TranscriptOf(asked["job"])
+    if not path or "side" not in asked:
+        raise invalid("uri", "names no version", f"{SCHEME}:/path?run=RUN&side=base, or a worker's label as the side.")
+    if "with" in asked:
+        return Difference(path.removesuffix(DIFF_SUFFIX), asked.get("run"), asked["side"], asked["with"])
+    return Version(path, asked.get("run"), asked["side"])
+
+
+class Library:
+    """Gives the content of documents."""
+
+    def __init__(self, findings: Findings, transcripts: Transcripts) -> None:
+        self._findings = findings
+        self._transcripts = transcripts
+        self.run_id: str | None = None
+        """The open run, the only one whose versions can be told apart by label."""
+
+    async def text(self, uri: str) -> str:
+        """The text of a document; a transcript is followed from now on.
+
+        Raises:
+            SidecarError: `invalid-arguments`: there is no such document; `unknown-job`.
+        """
+        document = parse(uri)
+        if isinstance(document, TranscriptOf):
+            return await self._transcripts.show(document.job_id, uri)
+        if document.run and self.run_id and document.run != self.run_id:
+            raise invalid("uri", f"the run {document.run[:80]} is over, and another one is open")
+        if isinstance(document, Difference):
+            return await self.difference(document)
+        content = await self._findings.stored_version(document.path, document.side)
+        if content is None:
+            who = "The baseline" if document.side == BASE else document.side[:80]
+            raise invalid("uri", f"{who} has no stored version of {document.path[:200]}")
+        return as_text(content)
+
+    async def difference(self, document: Difference) -> str:
+        """A unified diff from one side's version to the other's; an absent file is an empty one."""
+        sides = (document.side, document.other)
+        old, new = [await self._findings.stored_version(document.path, side) for side in sides]
+        return await asyncio.to_thread(_diff, document, as_text(old or b""), as_text(new or b""))
+
+
+def as_text(content: bytes) -> str:
+    """A version as an editor shows it."""
+    if len(content) > TEXT_BYTES_MAX or b"\0" in content[:8_000]:
+        return f"(a binary or very large file of {len(content)} bytes)\n"
+    return content.decode("utf-8", "replace")
+
+
+def _diff(document: Difference, old: str, new: str) -> str:
+    found = difflib.unified_diff(
+        old.splitlines(True),
+        new.splitlines(True),
+        f"{document.side}/{document.path}",
+        f"{document.other}/{document.path}",
+    )
+    lines = [line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in found]
+    return "".join(lines) or f"{document.side} and {document.other} wrote the same.\n"

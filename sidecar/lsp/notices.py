@@ -1,0 +1,79 @@
+"""One question a run when a conflict is certain: nobody has to look at the list of problems to learn of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from lsprotocol import types
+
+from sidecar.a2 import messages
+from sidecar.lsp.asking import Person
+from sidecar.lsp.contents import Contents
+from sidecar.lsp.findings import Findings, places
+from sidecar.lsp.paths import Paths
+from sidecar.model.conflict import Conflict
+
+COLLECT_SECONDS = 1.0
+"""Workers that end together make one notice."""
+REVIEW = "Review"
+LATER = "Later"
+
+_ANSWERED: WeakKeyDictionary[object, set[str]] = WeakKeyDictionary()
+"""The runs of each core whose notice a person has answered: a window that is opened again does not repeat it."""
+
+
+class Notices:
+    """Tells the person at one client that workers collided."""
+
+    def __init__(
+        self,
+        core: object,
+        findings: Findings,
+        paths: Paths,
+        contents: Contents,
+        person: Person,
+        run_id: Callable[[], str | None],
+        start: Callable[[Coroutine[Any, Any, None]], object],
+    ) -> None:
+        self._answered = _ANSWERED.setdefault(core, set())
+        self._findings = findings
+        self._paths = paths
+        self._contents = contents
+        self._person = person
+        self._run_id = run_id
+        self._start = start
+        self._told: set[str] = set()
+
+    def touch(self) -> None:
+        """The conflicts have changed."""
+        run_id = self._run_id()
+        if run_id is None or run_id in self._told or run_id in self._answered or not self._certain():
+            return
+        self._told.add(run_id)
+        self._start(self._tell(run_id))
+
+    def _certain(self) -> list[Conflict]:
+        return [one for one in self._findings.conflicts() if one.confirmed and one.severity in ("error", "warning")]
+
+    async def _tell(self, run_id: str) -> None:
+        await asyncio.sleep(COLLECT_SECONDS)
+        found = self._certain()
+        if not found or self._run_id() != run_id:
+            self._told.discard(run_id)
+            return
+        chosen = await self._person.choice(types.MessageType.Warning, messages.conflict_notice(found), REVIEW, LATER)
+        if chosen is None:
+            return
+        self._answered.add(run_id)
+        if chosen == REVIEW:
+            await self._review(found[0])
+
+    async def _review(self, seen: Conflict) -> None:
+        """Opens the worst conflict that is still there, at its first line."""
+        conflict = self._findings.conflict(seen.conflict_id) or seen
+        lines = places(conflict)
+        where = (await self._contents.view(conflict.path)).range(lines[0] if lines else None)
+        await self._person.show(self._paths.uri(conflict.path), where, messages.diagnostic(conflict))
