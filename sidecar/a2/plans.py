@@ -206,6 +206,13 @@ class Plans:
         return await self.rollback_plan(scene, paths, jobs, rerun=jobs)
 
     async def do_rerun(self, scene: Scene, plan: Plan, client: Any) -> tuple[Repaired, list[ReplacedJob]]:
+        self._a2.rerunning += 1
+        try:
+            return await self._run_again(scene, plan, client)
+        finally:
+            self._a2.rerunning -= 1
+
+    async def _run_again(self, scene: Scene, plan: Plan, client: Any) -> tuple[Repaired, list[ReplacedJob]]:
         done = await self.act(scene, plan, "before jobs are run again", "run again")
         new: list[ReplacedJob] = []
         before: list[str] = []

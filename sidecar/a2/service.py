@@ -67,6 +67,8 @@ class A2:
         self.plans = Plans(self)
         self.resolver = Resolver(self, self.plans)
         self.repairing = asyncio.Lock()
+        self.rerunning = 0
+        """Re-runs that still spawn their jobs; the run stays open meanwhile."""
         self.ended_jobs: dict[str, Job] = {}
         self._buffers: dict[str, set[str]] = {}
         self._unsaved: dict[str, str] = {}
@@ -145,7 +147,8 @@ class A2:
     async def open_run(self, on_dirty: str, unfinished: bool) -> Run:
         """The run of a new write job; for the job manager."""
         before = self.runs.open
-        run = await self.runs.for_write_job(on_dirty, unfinished=unfinished)  # type: ignore[arg-type]
+        busy = unfinished or self.repairing.locked() or self.rerunning > 0
+        run = await self.runs.for_write_job(on_dirty, unfinished=busy)  # type: ignore[arg-type]
         if before is None or before.run_id != run.run_id:
             await self._enter(run)
             self.manager.publish("run", run.run_id)

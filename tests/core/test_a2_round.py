@@ -221,6 +221,8 @@ async def test_rerun_runs_the_jobs_again_one_by_one_and_tells_what_changed(repo:
             (repo.parent / name).touch()
         again = await round_.act("codex_rerun")
         assert [job["replaces"] for job in again["jobs"]] == [one["jobId"], two["jobId"]]
+        jobs = {job["jobId"]: job["runId"] for job in (await round_.call("codex_status"))["jobs"]}
+        assert len(set(jobs.values())) == 1, "a re-run belongs to the run that it repairs"
         assert await round_.ended(*again["jobs"]) == ["done", "done"]
         starts = [await round_.core.manager.job(job["jobId"]) for job in again["jobs"]]
         assert (starts[1].started_at or 0) >= (starts[0].finished_at or 1e18)
