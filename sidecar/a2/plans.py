@@ -94,7 +94,7 @@ class Plans:
         removed = [path for path in ordered if scene.base_of(path).oid is None]
         mine = sorted(
             {path for path in ordered if any(USER in one.writers for one in scene.history.versions.get(path, []))}
-            | (self._a2.dirty_buffers() & paths)
+            | (self._a2.buffers.dirty & paths)
         )
         untouched = sorted(self._a2.witness.changed - paths)
         dialog = dialogs.roll_back(
@@ -240,7 +240,7 @@ class Plans:
             text=dialog.text,
             files=[PreviewFile(path=path, action="becomes what the snapshot holds") for path in differs],
             jobs=[],
-            user_edits=sorted(self._a2.dirty_buffers() & set(differs)),
+            user_edits=sorted(self._a2.buffers.dirty & set(differs)),
             untouched=[],
         )
         call, seen = ("restore", wanted), sorted(signatures.items())

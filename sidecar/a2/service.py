@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sidecar.a2.answers import closed_run, settled, shown_baseline
 from sidecar.a2.board import Board
+from sidecar.a2.buffers import Buffers
 from sidecar.a2.history import History
 from sidecar.a2.owners import LineOwner, owners_of, stored, touched_files
 from sidecar.a2.plans import Plans
@@ -18,7 +19,6 @@ from sidecar.a2.resolve import Resolver
 from sidecar.a2.runs import Runs
 from sidecar.a2.tokens import Tokens
 from sidecar.a2.tree_watch import TreeWatch
-from sidecar.a2.versions import USER
 from sidecar.a2.windows import Window
 from sidecar.a2.witness import Scene, Witness
 from sidecar.git.baseline import Baselines
@@ -67,12 +67,9 @@ class A2:
         self.plans = Plans(self)
         self.resolver = Resolver(self, self.plans)
         self.repairing = asyncio.Lock()
-        self.rerunning = 0
-        """Re-runs that still spawn their jobs; the run stays open meanwhile."""
+        self.rerunning = 0  # Re-runs that still spawn their jobs; the run stays open meanwhile.
         self.ended_jobs: dict[str, Job] = {}
-        self._buffers: dict[str, set[str]] = {}
-        self._unsaved: dict[str, str] = {}
-        self._known_seq: dict[str, int] = {}
+        self.buffers = Buffers()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._manager: JobManager | None = None
 
@@ -202,7 +199,8 @@ class A2:
 
     async def _seen(self) -> None:
         """The witness has new versions."""
-        self._note_unsaved()
+        if (scene := self.witness.scene) is not None:
+            self.buffers.look(scene.history)
         await self.refresh()
 
     async def look(self) -> None:
@@ -348,39 +346,19 @@ class A2:
 
     def note_buffer(self, path: str, editor: str, dirty: bool) -> None:
         """An editor holds unsaved edits of a file, or not any more."""
-        holders = self._buffers.setdefault(path, set())
-        if dirty:
-            if not holders and (scene := self.witness.scene) is not None:
-                self._known_seq[path] = scene.now_known(path).seq
-            holders.add(editor)
-            return
-        holders.discard(editor)
+        scene = self.witness.scene
+        if self.buffers.note(path, editor, dirty, scene.now_known(path).seq if scene else 0):
+            self._publish()
+
+    def note_saved(self, path: str) -> None:
+        """An editor said that a person has saved the file."""
         if self.witness.scene is not None:
             self._spawn(self.witness.saved(path))
-        if not holders:
-            self._buffers.pop(path, None)
-            self._known_seq.pop(path, None)
-            if self._unsaved.pop(path, None) is not None:
-                self._publish()
-
-    def _note_unsaved(self) -> None:
-        scene = self.witness.scene
-        for path in self._buffers:
-            newest = scene.history.newest(path) if scene else None
-            if newest is None or newest.seq <= self._known_seq.get(path, 0):
-                continue
-            workers = [writer for writer in newest.writers if writer != USER]
-            if workers:
-                self._unsaved[path] = workers[0]
 
     def unsaved(self) -> dict[str, Job]:
         """Files with unsaved edits in an editor that a worker has just written."""
-        found = {path: self.manager.known_job(job_id) for path, job_id in self._unsaved.items()}
+        found = {path: self.manager.known_job(job_id) for path, job_id in self.buffers.written_over.items()}
         return {path: job for path, job in found.items() if job is not None}
-
-    def dirty_buffers(self) -> set[str]:
-        """Files with unsaved edits in some editor."""
-        return set(self._buffers)
 
     # -- repair -------------------------------------------------------------------------------------------------
 

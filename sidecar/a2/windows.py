@@ -87,6 +87,10 @@ class Windows:
                 return found
         return []
 
+    def named(self, path: str, at: float) -> bool:
+        """Whether a worker's own event says that it was changing the path at that time."""
+        return any(one.paths is not None and path in one.paths and one.holds(at, TICK_SECONDS) for one in self._all)
+
     def any_open(self) -> bool:
         """Whether some worker may be writing now."""
         return any(one.end is None for one in self._all)

@@ -153,9 +153,13 @@ class Witness:
             await self._record(self.scene, await self._contents(paths), {}, writers=())
 
     async def saved(self, path: str) -> None:
-        """An editor said that a person has saved this file."""
-        if self.scene is not None:
-            await self._record(self.scene, await self._contents([path]), {}, writers=(USER,))
+        """An editor said that a person has saved this file; what a worker's own event claims stays the worker's."""
+        if (scene := self.scene) is None:
+            return
+        found = await self._contents([path])
+        at = found[path].changed_at
+        if at is None or not scene.windows.named(path, at):
+            await self._record(scene, found, {}, writers=(USER,))
 
     async def _run(self) -> None:
         while True:

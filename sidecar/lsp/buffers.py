@@ -103,6 +103,7 @@ class Buffers:
 
     def saved(self, uri: str) -> None:
         if (path := self._paths.relative(uri)) is not None:
+            self._findings.note_saved(path)
             # A save right after an edit comes before the edit was found to be one.
             unsure = path in self._looking and path in self._edited
             self._settle(path)

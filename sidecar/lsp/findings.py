@@ -58,6 +58,7 @@ class A2(Protocol):
     async def stored_version(self, path: str, side: str) -> bytes | None: ...
 
     def note_buffer(self, path: str, editor: str, dirty: bool) -> None: ...
+    def note_saved(self, path: str) -> None: ...
 
     def unsaved(self) -> dict[str, Ended]: ...
 
@@ -98,6 +99,11 @@ class Findings:
     def note_buffer(self, path: str, editor: str, dirty: bool) -> None:
         if self._a2:
             self._a2.note_buffer(path, editor, dirty)
+
+    def note_saved(self, path: str) -> None:
+        """A person has saved the file."""
+        if self._a2 is not None:
+            self._a2.note_saved(path)
 
 
 def places(conflict: Conflict) -> list[LineRange]:

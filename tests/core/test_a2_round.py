@@ -245,6 +245,37 @@ async def test_a_person_and_a_worker(repo: Path) -> None:
         assert owners == {4: "w1", 8: "you"}
 
 
+async def test_a_save_that_an_editor_announces_is_the_persons_even_while_a_command_runs(repo: Path) -> None:
+    async with open_round(repo) as round_:
+        job = await round_.write(
+            "work", {"sh": "touch ../a; sleep 2; sed -i 's/^line 2$/two/' app.py"}, report("app.py")
+        )
+        await until((repo.parent / "a").exists)
+        await asyncio.sleep(0.3)
+        (repo / "app.py").write_text(TEXT.replace("line 8\n", "eight by me\n"))
+        round_.core.a2.note_saved("app.py")
+        await round_.ended(job)
+        (conflict,) = await round_.conflicts()
+        assert conflict["kind"] == "user-edit"
+        owners = {owner.start: owner.writers[0][1] for owner in await round_.core.a2.owners("app.py")}
+        assert owners == {2: "w1", 8: "you"}
+
+
+async def test_unsaved_edits_under_a_workers_hands_are_known(repo: Path) -> None:
+    async with open_round(repo) as round_:
+        a2 = round_.core.a2
+        job = await round_.write("work", signal("a"), patch(4, "four") | {"delay": 1.0}, report("app.py", delay=1.0))
+        await until((repo.parent / "a").exists)
+        a2.note_buffer("app.py", "editor 1", dirty=True)
+        await until(lambda: a2.unsaved(), "a warning")
+        assert {path: one.label for path, one in a2.unsaved().items()} == {"app.py": "w1"}
+        await round_.ended(job)
+        preview = await round_.call("codex_rollback")
+        assert preview["preview"]["userEdits"] == ["app.py"]
+        a2.note_buffer("app.py", "editor 1", dirty=False)
+        assert a2.unsaved() == {}
+
+
 async def test_what_a_cancelled_worker_left_is_told_and_rolled_back(repo: Path) -> None:
     async with open_round(repo) as round_:
         job = await round_.write("work", patch(3, "three"), {"sh": "sleep 60"}, report("app.py"))

@@ -115,6 +115,24 @@ def test_a_rename_carries_the_others_edit_along(it: Bench) -> None:
     )  # fmt: skip
 
 
+def test_a_renamed_file_in_conflict_names_its_paths(it: Bench) -> None:
+    result = it.merges.merge_versions(
+        version(it, **{"d/old": TEXT}),
+        [version(it, **{"d/old": None, "e/f/new": changed(2, by="A")}), version(it, **{"d/old": changed(2, by="B")})],
+        ["w1", "w2"],
+    )
+    conflict = result.files["e/f/new"].conflict
+    assert conflict is not None
+    assert (conflict.marked or b"").startswith(
+        b"line 1\n<<<<<<< w1:e/f/new\nA\n||||||| baseline:d/old\nline 2\n=======\nB\n>>>>>>> w2:d/old\nline 3\n"
+    )
+
+
+def test_a_file_and_a_directory_of_one_name_conflict(it: Bench) -> None:
+    one, two = version(it, x="a file\n"), version(it, **{"x/y": "in a directory\n", "other\x01\x02": "odd\n"})
+    check(it, {}, [one, two], {"x/y": "in a directory\n", "other\x01\x02": "odd\n"}, {"x": "file/directory"})
+
+
 def test_three_versions_fold(it: Bench) -> None:
     base = version(it, f=TEXT, g=TEXT)
     sides: list[Versions] = [

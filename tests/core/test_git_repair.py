@@ -6,17 +6,20 @@ import contextlib
 import json
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from sidecar.git import renaming, repair, state, swap
 from sidecar.git.baseline import Baseline
 from sidecar.git.journal import NOTHING, Target
 from sidecar.model.errors import SidecarError
 from tests.support.repo import git, make_repo
-from tests.support.tree import Bench, append, bench, blob_id, index_bytes, kept_blobs, picture, write
+from tests.support.tree import Bench, append, bench, blob_id, files_of, index_bytes, kept_blobs, picture, write
 from tests.support.trials import Trials, trials
 
 FILES = {"a.txt": "a\n", "b.txt": "b\n", "c.txt": "c\n", "d/e.txt": "e\n", ".gitignore": "*.o\n"}
@@ -363,3 +366,75 @@ def test_what_a_crash_left_of_scratch_files_goes_at_the_start(it: Bench) -> None
     assert it.repairs.recover() == []
     assert not any((it.state / "tmp").iterdir())
     assert not any((it.state / "trash").iterdir())
+
+
+PATHS = ["a", "b", "a/x", "a/y", "a/x/deep", "b/x/y", "c"]
+THINGS = st.one_of(
+    st.tuples(
+        st.just("file"), st.sampled_from([0o644, 0o755, 0o600, 0o444]), st.sampled_from([b"", b"1\n", b"\0\xff"])
+    ),
+    st.tuples(st.just("link"), st.sampled_from([b"a", b"/nowhere", b"b/x"])),
+)
+TREES = st.dictionaries(st.sampled_from(PATHS), THINGS, max_size=5)
+
+
+def lay(top: Path, things: dict[str, tuple[object, ...]]) -> None:
+    """Makes the work tree hold exactly these things, as far as a path is not below a file that came first."""
+    for name in os.listdir(top):
+        if name != ".git":
+            subprocess.run(["rm", "-rf", "--", top / name], check=True)
+    for path, thing in sorted(things.items()):
+        target = top / path
+        with contextlib.suppress(OSError):  # Something is in the way already.
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if os.path.lexists(target) or any(os.path.islink(above) for above in target.parents if above != top):
+                continue
+            if thing[0] == "link":
+                os.symlink(os.fsdecode(thing[1]), target)  # type: ignore[arg-type]
+            else:
+                target.write_bytes(thing[2])  # type: ignore[arg-type]
+                target.chmod(thing[1])  # type: ignore[arg-type]
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(committed=TREES, before=TREES, after=TREES, chosen=st.sets(st.sampled_from(PATHS)))
+def test_any_tree_goes_back_to_any_other(
+    tmp_path: Path,
+    committed: dict[str, tuple[object, ...]],
+    before: dict[str, tuple[object, ...]],
+    after: dict[str, tuple[object, ...]],
+    chosen: set[str],
+) -> None:
+    top = tmp_path / "repo"
+    subprocess.run(["rm", "-rf", top], check=True)
+    make_repo(top)
+    (top / "README.md").unlink()
+    lay(top, committed)
+    git(top, "add", "-A")
+    git(top, "commit", "-q", "--allow-empty", "-m", "committed")
+    lay(top, before)
+    it = bench(top)
+    start = files_of(picture(top))
+    baseline = it.baselines.record("run-1", "snapshot")
+    lay(top, after)
+    worked = picture(top)
+    # Some of the paths: all of them go back, or none where the rest is in the way.
+    part = None
+    with contextlib.suppress(SidecarError):
+        part = it.repairs.rollback(baseline, sorted(chosen), reason="some")
+    now = files_of(picture(top))
+    if part is None or part.snapshot is None:
+        assert picture(top) == worked
+    else:
+        assert {path: now.get(os.fsencode(path)) for path in chosen} == {
+            path: start.get(os.fsencode(path)) for path in chosen
+        }
+        others = {os.fsencode(path) for path in PATHS} - {os.fsencode(path) for path in chosen}
+        assert {path: now.get(path) for path in others} == {path: files_of(worked).get(path) for path in others}
+        it.repairs.restore(part.snapshot.id, reason="undo")
+        assert files_of(picture(top)) == files_of(worked)
+    done = it.repairs.rollback(baseline, PATHS, reason="all")
+    assert files_of(picture(top)) == start
+    if done.snapshot is not None:
+        it.repairs.restore(done.snapshot.id, reason="undo")
+        assert files_of(picture(top)) == files_of(worked)

@@ -65,8 +65,10 @@ async def test_edits_are_unsaved_until_they_are_saved(world: World) -> None:
         await eventually(lambda: notes(world) == [("src/app.py", True)])
         edit_file(client, uri, TEXT + "more and more\n", 3)
         await settle(client)
+        assert world.a2.saved == []
         save(client, uri)
         await eventually(lambda: notes(world) == [("src/app.py", True), ("src/app.py", False)])
+        assert world.a2.saved == ["src/app.py"]
         assert len({editor for _, editor, _ in world.a2.notes}) == 1
 
 
@@ -97,6 +99,7 @@ async def test_closing_forgets(world: World, end: str) -> None:
             close(client, uri)
             await eventually(lambda: len(notes(world)) == 2)
     await eventually(lambda: notes(world)[1:] == [("src/app.py", False)])
+    assert world.a2.saved == [], "what was never saved is nobody's edit of the file"
 
 
 async def test_a_save_right_after_an_edit_is_told(world: World) -> None:

@@ -96,6 +96,7 @@ class ScriptedA2:
         self.notes: list[tuple[str, str, bool]] = []
         self.acts: list[tuple[str, dict[str, Any]]] = []
         self.read: list[tuple[str, str]] = []
+        self.saved: list[str] = []
         self.moved = False
         self._tokens = itertools.count(1)
         self._token: str | None = None
@@ -131,6 +132,9 @@ class ScriptedA2:
     async def stored_version(self, path: str, side: str) -> bytes | None:
         self.read.append((path, side))
         return self.versions.get((path, side))
+
+    def note_saved(self, path: str) -> None:
+        self.saved.append(path)
 
     def note_buffer(self, path: str, editor: str, dirty: bool) -> None:
         self.notes.append((path, editor, dirty))
