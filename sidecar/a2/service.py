@@ -71,6 +71,8 @@ class A2:
         self.ended_jobs: dict[str, Job] = {}
         self.buffers = Buffers()
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._pending: set[asyncio.Task[Any]] = set()
+        """Those that an answer has to wait for."""
         self._manager: JobManager | None = None
 
     @property
@@ -99,7 +101,7 @@ class A2:
         if self.runs.open is not None:
             await self._enter(self.runs.open)
         self.witness.start()
-        self._spawn(self._tidy())
+        self._spawn(self._tidy(), pending=False)
 
     async def _tidy(self) -> None:
         """Lets old snapshots go, and what repairs displaced as soon as no worker can have it open any more."""
@@ -152,10 +154,11 @@ class A2:
             self._publish()
         return run
 
-    def _spawn(self, work: Any) -> None:
+    def _spawn(self, work: Any, *, pending: bool) -> None:
         task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        for tasks in [self._tasks, self._pending] if pending else [self._tasks]:
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
 
     def _publish(self) -> None:
         self.manager.publish("conflicts", self.runs.open.run_id if self.runs.open else "")
@@ -175,7 +178,7 @@ class A2:
             return
         if job.is_final and job.job_id not in self.ended_jobs:
             self.ended_jobs[job.job_id] = job
-            self._spawn(self._after_end(job))
+            self._spawn(self._after_end(job), pending=True)
 
     async def _after_end(self, job: Job) -> None:
         try:
@@ -187,7 +190,7 @@ class A2:
             if touched != job.touched_files:
                 self.ended_jobs[job.job_id] = await self.manager.amend(job.job_id, touched_files=touched)
             await self.refresh()
-            await self._tidy()
+            self._spawn(self._tidy(), pending=False)
         except SidecarError as exc:
             logger.error("after the end of %s: %s", job.label, exc.message)
 
@@ -205,10 +208,14 @@ class A2:
 
     async def look(self) -> None:
         """Takes everything into account that has happened until now."""
-        while self._tasks:
-            await asyncio.wait(set(self._tasks))
+        await self.ends_known()
         await self.witness.settle()
         await self.refresh()
+
+    async def ends_known(self) -> None:
+        """Returns when what the ended jobs left has been looked at, and what editors saved."""
+        while self._pending:
+            await asyncio.wait(set(self._pending))
 
     async def refresh(self) -> None:
         """Works the conflicts out anew and tells when they are different."""
@@ -353,7 +360,7 @@ class A2:
     def note_saved(self, path: str) -> None:
         """An editor said that a person has saved the file."""
         if self.witness.scene is not None:
-            self._spawn(self.witness.saved(path))
+            self._spawn(self.witness.saved(path), pending=True)
 
     def unsaved(self) -> dict[str, Job]:
         """Files with unsaved edits in an editor that a worker has just written."""

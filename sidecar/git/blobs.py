@@ -95,8 +95,12 @@ def store_paths(
     links: dict[str, tuple[Signature, bytes]] = {}
 
     def sort_in(path: str) -> None:
-        signature = work.tree.signature(path)
         waiting.pop(path, None)
+        try:
+            signature = work.tree.signature(path)
+        except PermissionError as exc:  # A directory above it may not be searched.
+            found[path] = Stored(Signature("other"), problem=exc.strerror or str(exc))
+            return
         if signature.kind == "link":
             try:
                 links[path] = (signature, work.tree.link_target(path))

@@ -5,6 +5,7 @@ Files are compared by their bytes. Submodules and nested repositories are named 
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -70,8 +71,10 @@ def changed_paths(
         files, repositories = untracked_paths(work.git)
         for path in files:
             old.setdefault(path, _Old(None, exact=True))
-        for path in [path for path, entry in manifest.entries.items() if entry.signature == work.tree.signature(path)]:
-            del old[path]
+        for path, entry in manifest.entries.items():
+            with contextlib.suppress(PermissionError):
+                if entry.signature == work.tree.signature(path):
+                    del old[path]
         stored = store_paths(work, sorted(old), write=store, large=large)
         suspects = [path for path, before in old.items() if _differs(before, stored[path]) and not before.exact]
         same = _clean(work.git, {path: old[path] for path in suspects if stored[path].signature.kind == "file"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections import Counter
@@ -11,11 +12,13 @@ from typing import NamedTuple
 
 from sidecar.git.blobs import LARGE_BYTES
 from sidecar.git.plumbing import Git
+from sidecar.git.worktree import NOT_THERE
 
 CONVERTED_FILES = 256
 CONVERTED_BYTES = 32 * 1024 * 1024
 """How many files whose bytes on the disk differ from the committed ones are kept; the others can be made anew."""
 
+UNSEEN = NOT_THERE | {errno.EACCES}
 _PLAIN = stat.S_IFREG | 0o644
 _NO = ("false", "no", "off", "0")
 
@@ -66,7 +69,9 @@ def permission_bits(top: Path, tracked: Iterable[bytes]) -> Bits:
         for path in tracked:
             try:
                 mode = lstat(path, dir_fd=fd).st_mode
-            except (FileNotFoundError, NotADirectoryError):
+            except OSError as exc:
+                if exc.errno not in UNSEEN:
+                    raise
                 continue
             if mode == usual:
                 plain += 1
@@ -115,7 +120,9 @@ def converted(
         about, _, path = record.partition(b"\t")
         try:
             status = os.lstat(prefix + path)
-        except (FileNotFoundError, NotADirectoryError):
+        except OSError as exc:
+            if exc.errno not in UNSEEN:
+                raise
             continue
         if stat.S_ISREG(status.st_mode) and path not in without:
             on_disk[path], blobs[path] = status.st_size, about.split()[1]

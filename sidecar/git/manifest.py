@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -99,9 +100,11 @@ def directory_modes(tree: WorkTree, paths: Iterable[str]) -> dict[str, int]:
             if above in seen:
                 break
             seen.add(above)
-            signature = tree.signature(above)
-            if signature.kind == "directory":
-                modes[above] = signature.mode
+            # What may not be searched cannot be looked at; it keeps what permissions it has.
+            with contextlib.suppress(PermissionError):
+                signature = tree.signature(above)
+                if signature.kind == "directory":
+                    modes[above] = signature.mode
     return modes
 
 

@@ -20,7 +20,7 @@ NO_FILE: frozenset[Kind] = frozenset({"absent", "directory"})
 
 _STEP = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | getattr(os, "O_PATH", os.O_RDONLY)
 # What `open` says where a parent is missing, is a file, or is a symbolic link: to git the path is not there then.
-_NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
+NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 
 
 class Signature(NamedTuple):
@@ -117,7 +117,7 @@ class WorkTree:
             with self.parent(path) as (fd, name):
                 return signature_of(os.lstat(name, dir_fd=fd))
         except OSError as exc:
-            if exc.errno in _NOT_THERE:
+            if exc.errno in NOT_THERE:
                 return ABSENT
             raise
 
@@ -146,7 +146,7 @@ class WorkTree:
                     os.lstat(".git", dir_fd=fd)
                     return True
             except OSError as exc:
-                if exc.errno not in _NOT_THERE:
+                if exc.errno not in NOT_THERE:
                     raise
         return False
 

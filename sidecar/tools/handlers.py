@@ -175,6 +175,7 @@ async def events(caller: Caller, asked: EventsInput) -> EventsOutput:
 async def result(caller: Caller, asked: ResultInput) -> ResultOutput | FinalMessageOutput:
     core = _core(caller)
     manager = core.manager
+    await core.a2.ends_known()
     job = await manager.job(asked.job_id)
     text = await asyncio.to_thread(manager.final_text, job)
     truncated = text is not None and len(text) > asked.max_chars

@@ -190,6 +190,12 @@ def locked(directory: Path) -> dict[str, Any]:
         (top / "ro/a.txt").unlink(missing_ok=True)
         prepare()
 
+    (top / "rw").chmod(0o000)
+    hidden = it.baselines.record("run-2", "snapshot")
+    assert it.baselines.held(hidden, ["rw/c.txt"])["rw/c.txt"].kind == "file", "git takes what it cannot see for clean"
+    chosen = it.snapshots.capture("chosen", ["rw/c.txt"])
+    assert it.snapshots.read(chosen.id)[1].entries["rw/c.txt"].problem == "Permission denied"
+    (top / "rw").chmod(0o755)
     again()
     assert not os.access(top / "ro", os.W_OK), "this process may override permissions; the test would test nothing"
     exact(it, "run-1", paths, start)

@@ -126,7 +126,7 @@ async def test_three_front_ends_share_the_jobs_of_one_sidecar(repo: Path, codex:
         assert from_boss["touchedFiles"] == [
             {"path": "a.txt", "change": "modified", "attribution": "seen"},
             {"path": "new/c.txt", "change": "added", "attribution": "seen"},
-            {"path": "b.txt", "change": "modified", "attribution": "reported"},
+            {"path": "b.txt", "change": "modified", "attribution": "seen"},
         ]
         assert (repo / "a.txt").read_text() == "one, mended\n"
         assert (repo / "b.txt").read_text() == "two\nmore\n"
