@@ -199,13 +199,13 @@ async def with_old_jobs() -> list[Figure]:
         lsp = [*PROGRAM, "lsp"]
         pairs = {
             "warm `lsp` start": await in_turn(
-                15, lambda: first_reply(lsp, full.repo), lambda: first_reply(lsp, empty.repo)
+                25, lambda: first_reply(lsp, full.repo), lambda: first_reply(lsp, empty.repo)
             ),
             "`codex_spawn` → worker started": await in_turn(
-                15, lambda: _spawn_to_start(full), lambda: _spawn_to_start(empty)
+                25, lambda: _spawn_to_start(full), lambda: _spawn_to_start(empty)
             ),
             "worker's last act → answer": await in_turn(
-                15, lambda: _end_to_answer(full), lambda: _end_to_answer(empty)
+                25, lambda: _end_to_answer(full), lambda: _end_to_answer(empty)
             ),
         }
     return [
