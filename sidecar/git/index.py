@@ -6,7 +6,6 @@ Only `onDirty: "stash"` and bringing such a stash back need it: the tree would n
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import logging
 import os
@@ -25,26 +24,32 @@ LOCK_SECONDS = 3.0
 """How long git's lock is waited for."""
 
 
-def index_plan(work: Work, *, tree: str | None = None, blob: str | None = None) -> dict[str, str | None]:
-    """What a journal says about the index: what it is now, and what it is to become.
+def index_plan(
+    work: Work, saved: str | None, *, tree: str | None = None, blob: str | None = None
+) -> dict[str, str | None]:
+    """What a journal says about the index: what it must say, and what it is to become.
 
     Args:
+        saved: the blob with the bytes that a snapshot has just saved; an index that says something else stays.
         tree: a tree's content, so that nothing is staged; or
-        blob: the very bytes of an index that was saved.
+        blob: the very bytes of an index that was saved earlier.
     """
-    return {"before": _digest(work.git.git_dir / "index"), "tree": tree, "blob": blob}
+    before = hashlib.sha256(b"").hexdigest() if saved is None else staged_digest(work, blob=saved)
+    return {"before": before, "tree": tree, "blob": blob}
 
 
-def staged_digest(work: Work, *, blob: str | None = None) -> str:
-    """A digest of what an index says (the present one, or saved bytes), whatever it remembers of the files' times."""
-    if blob is None:
-        return hashlib.sha256(work.git.run("ls-files", "-s", "-z")).hexdigest()
-    with work.state.scratch() as directory:
-        saved = directory / "index"
-        saved.write_bytes(read_blobs(work.git, [blob])[blob])
-        return hashlib.sha256(
-            work.git.run("ls-files", "-s", "-z", env={"GIT_INDEX_FILE": os.fspath(saved)})
-        ).hexdigest()
+def staged_digest(work: Work, *, blob: str | None = None, path: Path | None = None) -> str:
+    """A digest of what an index says: the present one, saved bytes, or a file.
+
+    What it remembers of the files' times does not count: every `git status`, an editor's too, may write that anew.
+    """
+    if blob is not None:
+        with work.state.scratch() as directory:
+            saved = directory / "index"
+            saved.write_bytes(read_blobs(work.git, [blob])[blob])
+            return staged_digest(work, path=saved)
+    env = {} if path is None else {"GIT_INDEX_FILE": os.fspath(path)}
+    return hashlib.sha256(work.git.run("ls-files", "-v", "-s", "-z", env=env)).hexdigest()
 
 
 def stage_index(work: Work, journal: Journal) -> None:
@@ -96,11 +101,11 @@ def install_index(work: Work, journal: Journal) -> None:
                 raise locked() from None
             time.sleep(0.02)
     try:
-        now = _digest(index)
+        now = staged_digest(work)
         if now == plan["before"]:
             os.rename(lock, index)
-        elif now != _digest(new):
-            logger.warning("the index was changed in the meantime; it stays as it is")
+        elif now != staged_digest(work, path=new):
+            logger.warning("something was staged in the meantime; the index stays as it is")
     finally:
         # Still there where it was not renamed; a rename onto another name of the same file does nothing, too.
         with contextlib.suppress(FileNotFoundError):
@@ -127,13 +132,4 @@ def _inode(path: Path) -> int | None:
     try:
         return os.lstat(path).st_ino
     except FileNotFoundError:
-        return None
-
-
-def _digest(path: Path) -> str | None:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as exc:
-        if exc.errno != errno.ENOENT:
-            raise
         return None

@@ -201,7 +201,6 @@ def _apply(
         moved = [path for path in targets if path in expected and work.tree.signature(path) != expected[path]]
         if moved:
             raise Moved(moved)
-    plan = None if index is None else index_plan(work, blob=index)
     more = {} if index is None else {"indexAfter": staged_digest(work, blob=index)}
     for attempt in range(ATTEMPTS):
         snapshot, manifest = capture(work, reason, targets, index=index is not None, more=more)
@@ -214,6 +213,7 @@ def _apply(
                 "Nothing was changed. Mend its permissions, then try again.",
                 {"path": bad[0]},
             )
+        plan = None if index is None else index_plan(work, manifest.index, blob=index)
         needed = {path: target for path, target in targets.items() if not _is(entries[path], target)}
         unchanged = tuple(sorted(set(targets) - set(needed)))
         if not needed and index is None:

@@ -56,10 +56,9 @@ def put_aside(repository: Repository, state_dir: Path, reason: str) -> str | Non
             entries = commits.tree_entries(work.git, tree, paths) if paths else {}
             changes = [_change(path, manifest.entries[path].signature, entries.get(path)) for path in paths]
             try:
-                journal = swap(
-                    work, changes, wanted=manifest.directories, attributes=tree, index=index_plan(work, tree=tree),
-                    about={"snapshot": snapshot.id, "reason": reason},
-                )  # fmt: skip
+                plan = index_plan(work, manifest.index, tree=tree)
+                about = {"snapshot": snapshot.id, "reason": reason}
+                journal = swap(work, changes, wanted=manifest.directories, attributes=tree, index=plan, about=about)
             except Moved:
                 commits.delete_refs(work.git, {snapshot.ref: snapshot.commit})
                 continue

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.git import blobs, clean
+from sidecar.git import blobs, clean, swap
 from sidecar.model.errors import SidecarError
 from tests.support.repo import git, make_repo
 from tests.support.tree import Bench, append, bench, blob_id, index_bytes, nasty_repo, picture, refs_of, write
@@ -178,6 +178,41 @@ def test_an_index_that_a_person_has_used_since_is_left_alone(it: Bench) -> None:
     assert not done.index_restored
     assert index_bytes(it.top) == index
     assert (it.top / "a.txt").read_text() == "a\nmine\n"
+
+
+def test_an_editor_that_refreshes_the_index_is_not_in_the_way(it: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every `git status` may write the index anew; only what it says counts."""
+    append(it.top, "a.txt", "mine\n")
+    git(it.top, "add", "a.txt")
+    real = swap.install_index
+
+    def refresh_first(*args: object) -> None:
+        os.utime(it.top / "d/b.txt", (1, 1))
+        index = index_bytes(it.top)
+        git(it.top, "status")
+        assert index_bytes(it.top) != index
+        real(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(swap, "install_index", refresh_first)
+    it.baselines.record("run-1", "stash")
+    assert git(it.top, "status", "--porcelain") == ""
+
+
+def test_what_is_staged_in_the_last_moment_stays_staged(it: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    append(it.top, "a.txt", "mine\n")
+    git(it.top, "add", "a.txt")
+    real = swap.install_index
+
+    def stage_first(*args: object) -> None:
+        write(it.top, "late.txt", "late\n")
+        git(it.top, "add", "late.txt")
+        real(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(swap, "install_index", stage_first)
+    it.baselines.record("run-1", "stash")
+    assert (it.top / "a.txt").read_text() == "a\n"
+    assert git(it.top, "diff", "--cached", "--name-only") == "a.txt\nlate.txt\n"
+    assert not (it.top / ".git/index.lock").exists()
 
 
 def test_nothing_to_put_aside_makes_no_snapshot(it: Bench) -> None:
