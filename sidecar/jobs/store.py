@@ -74,7 +74,8 @@ class JobStore:
     def forget_env(self, job: Job) -> None:
         """Deletes the environment: it may hold secrets."""
         (self.directory(job.job_id) / _ENV).unlink(missing_ok=True)
-        (self.attempt(job) / files.SPEC).unlink(missing_ok=True)
+        for name in (files.SPEC, files.NEW_SPEC):
+            (self.attempt(job) / name).unlink(missing_ok=True)
 
     def forget_env_of_others(self, unfinished: set[str]) -> None:
         """Deletes every environment that belongs to none of these jobs."""

@@ -8,6 +8,7 @@ import os
 import signal
 import stat
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -267,6 +268,27 @@ def test_of_runners_started_at_once_one_starts_the_worker(tmp_path: Path) -> Non
         finish(runner)
     assert sorted(runner.returncode for runner in runners) == [0] + [CLAIMED] * 5
     assert output(spec) == b"ran\n"
+
+
+def test_a_specification_written_again_is_whole_at_every_moment(tmp_path: Path) -> None:
+    """A sidecar that comes back writes it again while the runner of the one before it may be reading it."""
+    spec = make_spec(tmp_path, ["sh", "-c", "true"])
+    attempt = Attempt(spec.directory)
+    attempt.write_spec(spec)
+    whole = (spec.directory / files.SPEC).read_bytes()
+    over = threading.Event()
+
+    def write_again() -> None:
+        while not over.is_set():
+            attempt.write_spec(spec)
+
+    writer = threading.Thread(target=write_again)
+    writer.start()
+    try:
+        assert {(spec.directory / files.SPEC).read_bytes() for _ in range(2000)} == {whole}
+    finally:
+        over.set()
+        writer.join()
 
 
 def test_a_stop_asked_for_before_the_runner_was_up_keeps_the_worker_from_starting(tmp_path: Path) -> None:
