@@ -24,9 +24,18 @@ FRONT_ENDS = {
 
 def commands() -> dict[str, Command]:
     """All commands by their names, in the order of the help."""
-    from sidecar.cli import daemon, demo, doctor, report, run, tool_commands
+    from sidecar.cli import daemon, demo, doctor, install, report, run, tool_commands
 
-    listed = [run.COMMAND, *tool_commands.commands(), report.COMMAND, doctor.COMMAND, daemon.COMMAND, demo.COMMAND]
+    listed = [
+        run.COMMAND,
+        *tool_commands.commands(),
+        report.COMMAND,
+        doctor.COMMAND,
+        install.INSTALL,
+        install.UNINSTALL,
+        daemon.COMMAND,
+        demo.COMMAND,
+    ]
     return {command.name: command for command in listed}
 
 

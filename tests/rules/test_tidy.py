@@ -19,7 +19,7 @@ ROOMS = (
     {"__main__"},
     {"entry"},
     {"cli"},
-    {"demo", "report"},
+    {"demo", "report", "bosses"},
     {"pump"},
     {"service"},
     {"lsp", "mcp"},
