@@ -29,6 +29,19 @@ def report(summary: str, *files: str) -> dict[str, Any]:
     return {"json": {"summary": summary, "modifiedFiles": list(files)}}
 
 
+def meeting(command: str, name: str, *others: str) -> dict[str, Any]:
+    """A step that runs `command` while the steps named `others` run too, however busy the machine is.
+
+    For workers without a sandbox: they wait for each other beside the repository, before the command and after it.
+    """
+
+    def meet(word: str) -> str:
+        waits = "".join(f"; until [ -e ../{other}.{word} ]; do sleep 0.05; done" for other in others)
+        return f"touch ../{name}.{word}{waits}"
+
+    return {"sh": f"{meet('begins')}; sleep 0.3; {command}; {meet('ends')}; sleep 0.3"}
+
+
 def path_without_codex(directory: Path) -> str:
     """A PATH on which everything is but `codex`."""
     directory.mkdir(exist_ok=True)

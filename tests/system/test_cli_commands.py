@@ -17,7 +17,7 @@ import pytest
 
 from sidecar.demo.model import ScriptedModel
 from sidecar.service.link import process_start
-from tests.support.cli import PROGRAM, Cli, interrupt_when, on_a_terminal, path_without_codex, report, script
+from tests.support.cli import PROGRAM, Cli, interrupt_when, meeting, on_a_terminal, path_without_codex, report, script
 from tests.support.codex import native_codex, write_codex_home
 from tests.support.repo import git, make_repo
 
@@ -117,10 +117,10 @@ def test_a_terminal_shows_a_table_that_moves(cli: Cli, monkeypatch: pytest.Monke
 
 
 def test_a_round_that_ends_in_a_conflict(cli: Cli) -> None:
-    def writes(word: str) -> str:
-        return script({"sh": f"sleep 0.5; echo {word} >> a.txt"}, report(f"Added {word}.", "a.txt"), task=word)
+    def writes(word: str, *others: str) -> str:
+        return script(meeting(f"echo {word} >> a.txt", word, *others), report(f"Added {word}.", "a.txt"), task=word)
 
-    done = cli.run("run", "--write", writes("alpha"), "--write", writes("beta"), expect=1)
+    done = cli.run("run", "--write", writes("alpha", "beta"), "--write", writes("beta", "alpha"), expect=1)
     lines = done.stdout.splitlines()
     assert "w1  started: alpha" in lines
     assert "w2  done" in lines

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.rules.test_report_page import Parsed
-from tests.support.cli import Cli, report, script
+from tests.support.cli import Cli, meeting, report, script
 from tests.support.repo import git, make_repo
 
 SCRIPTED = f"{shlex.quote(sys.executable)} -m sidecar.demo.worker"
@@ -28,16 +28,17 @@ def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cli]:
     found.close()
 
 
-def writes(word: str) -> str:
+def writes(word: str, *others: str) -> str:
     """Two of these meet in one file, and both patch it."""
     patch = f"*** Begin Patch\n*** Add File: src/{word}.txt\n+{word}\n*** End Patch\n"
-    more = {"sh": f"sleep 0.6; echo {word} >> src/a.txt; sleep 0.3"}
+    more = meeting(f"echo {word} >> src/a.txt", word, *others)
     return script({"patch": patch}, more, report(f"Added <b>{word}</b>.", "src/a.txt", f"src/{word}.txt"), task=word)
 
 
 def test_a_round_with_a_collision(cli: Cli, tmp_path: Path) -> None:
     bad = script({"sh": "false"}, {"http": 400}, task="fail")
-    cli.run("run", "--write", writes("alpha"), writes("beta"), "--read", bad, "--on-conflict", "keep-going", expect=1)
+    pair = writes("alpha", "beta"), writes("beta", "alpha")
+    cli.run("run", "--write", *pair, "--read", bad, "--on-conflict", "keep-going", expect=1)
     answer = cli.json("report")
     place = Path(answer["path"])
     assert place == cli.directory / ".git" / "codex-sidecar" / f"report-{answer['runId'].removeprefix('run-')}.html"
