@@ -7,6 +7,7 @@ checked by the table, so a terminal and an editor are refused with the same word
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import shlex
 import sys
@@ -76,12 +77,20 @@ def _reading(field: str, schema: dict[str, Any]) -> dict[str, Any]:
         return {"action": "store_true", "help": text}
     if kind == "integer":
         return {"type": _whole_number, "metavar": "N", "help": text}
+    if _is_json_list(schema):
+        text = f"{text} A JSON list; @FILE reads it from a file, - from standard input.".strip()
+        return {"metavar": "JSON", "help": text}
     if kind == "array":
         metavar = METAVARS.get(field, "TEXT")
         return {"action": "append", "metavar": metavar, "help": f"{text} May be given several times.".strip()}
     if kind == "object":
         return {"action": "append", "metavar": "KEY=VALUE", "help": f"{text} May be given several times.".strip()}
     return {"metavar": METAVARS.get(field, "TEXT"), "help": text}
+
+
+def _is_json_list(schema: dict[str, Any]) -> bool:
+    """Whether a field holds objects, which no flag can spell."""
+    return schema.get("type") == "array" and schema["items"].get("type") == "object"
 
 
 def _by_danger(value: str) -> tuple[int, str]:
@@ -99,7 +108,7 @@ def collect(tool: Tool, found: argparse.Namespace) -> dict[str, Any]:
     """The tool's arguments as the JSON object that every front end sends; only what was given is in it.
 
     Raises:
-        SidecarError: `invalid-arguments`: given twice, an unreadable file, a bad KEY=VALUE.
+        SidecarError: `invalid-arguments`: given twice, an unreadable file, no JSON, a bad KEY=VALUE.
     """
     arguments: dict[str, Any] = {}
     for field, schema in tool.input_schema["properties"].items():
@@ -115,6 +124,8 @@ def collect(tool: Tool, found: argparse.Namespace) -> dict[str, Any]:
             continue
         if field == "prompt":
             value = read_text(value, flag_of(field))
+        elif _is_json_list(schema):
+            value = read_json(value, flag_of(field))
         elif field == "config":
             value = dict(read_pair(pair) for pair in value)
         arguments[field] = value
@@ -154,6 +165,18 @@ def read_text(value: str, flag: str) -> str:
         raise invalid(flag, f"{name[:200]!r} cannot be read ({exc.strerror or exc})", hint) from None
     except UnicodeDecodeError as exc:
         raise invalid(flag, f"{name[:200]!r} is not UTF-8 (byte {exc.start})", "Save it as UTF-8.") from None
+
+
+def read_json(value: str, flag: str) -> Any:
+    """JSON as `read_text` finds it.
+
+    Raises:
+        SidecarError: `invalid-arguments` that names the flag: the file cannot be read, or holds no JSON.
+    """
+    try:
+        return json.loads(read_text(value, flag))
+    except (ValueError, RecursionError) as exc:
+        raise invalid(flag, f"holds no JSON ({exc})", 'For instance --jobs \'[{"prompt": "…"}]\'.') from None
 
 
 def read_pair(pair: str) -> tuple[str, Any]:

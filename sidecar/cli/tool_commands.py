@@ -21,12 +21,13 @@ if TYPE_CHECKING:
 
 SUMMARIES = {
     "spawn": "start one worker and say its id",
+    "spawn-group": "start several workers, each by itself, and say their ids",
     "wait-any": "wait until one of the jobs has ended (at most 50 s)",
     "events": "show what a worker did, page by page",
     "result": "show a worker's answer and its files",
     "status": "show one job, or all jobs and the limits",
     "cancel": "stop a worker with everything it started",
-    "resume": "go on in the conversation of a job that has ended",
+    "resume": "go on in a job's conversation; one that still runs is interrupted",
     "baseline": "show the baseline of the open run, or record one",
     "conflicts": "show files that workers changed at the same time, and how to repair each",
     "resolve": "repair one conflict: merge, keep, reconcile, rerun, dismiss",
@@ -128,18 +129,25 @@ async def _with_ids(client: Caller, arguments: dict[str, Any]) -> dict[str, Any]
     if (named_file := arguments.get("conflictId", "conflict-")) and not named_file.startswith("conflict-"):
         found = (await client.call("codex_conflicts", {}))["conflicts"]
         changed["conflictId"] = next((one["conflictId"] for one in found if one["path"] == named_file), named_file)
-    named = [(field, arguments[field]) for field in flags.JOB_FIELDS if field in arguments]
-    wanted = {name for _, value in named for name in (value if isinstance(value, list) else [value])}
+    if isinstance(entries := arguments.get("jobs"), list):
+        changed["jobs"] = [dict(entry) if isinstance(entry, dict) else entry for entry in entries]
+    places = [changed, *(entry for entry in changed.get("jobs", []) if isinstance(entry, dict))]
+    named = [(place, field, place[field]) for place in places for field in flags.JOB_FIELDS if field in place]
+    wanted = [name for _, _, value in named for name in (value if isinstance(value, list) else [value])]
     if not any(_like_label(name) for name in wanted):
         return changed
-    ids = {label: job_id for job_id, label in (await _labels(client)).items()}
-    for field, value in named:
-        changed[field] = [ids.get(name, name) for name in value] if isinstance(value, list) else ids.get(value, value)
+    ids: dict[Any, str] = {label: job_id for job_id, label in (await _labels(client)).items()}
+
+    def real(name: Any) -> Any:
+        return ids.get(name, name) if isinstance(name, str) else name
+
+    for place, field, value in named:
+        place[field] = [real(name) for name in value] if isinstance(value, list) else real(value)
     return changed
 
 
-def _like_label(name: str) -> bool:
-    return name[:1] == "w" and name[1:].isdecimal()
+def _like_label(name: Any) -> bool:
+    return isinstance(name, str) and name[:1] == "w" and name[1:].isdecimal()
 
 
 def _show(tool: Tool, arguments: dict[str, Any], answer: dict[str, Any], labels: dict[str, str], out: Output) -> None:
@@ -150,6 +158,8 @@ def _show(tool: Tool, arguments: dict[str, Any], answer: dict[str, Any], labels:
         text = "\n".join(lines)
     elif tool.name == "codex_status":
         text = texts.status(answer, time.time())
+    elif tool.name == "codex_spawn_group":
+        text = "\n".join(map(_group_entry, answer["results"]))
     elif tool.name in a2_texts.BY_TOOL:
         text = a2_texts.BY_TOOL[tool.name](answer, labels)
     else:
@@ -159,9 +169,16 @@ def _show(tool: Tool, arguments: dict[str, Any], answer: dict[str, Any], labels:
         out.note(f"Not known in this repository: {', '.join(missing)}.")
 
 
+def _group_entry(entry: dict[str, Any]) -> str:
+    error = entry.get("error")
+    return texts.spawned(entry) if error is None else f"not started: {error['message']} {error['hint']}".rstrip()
+
+
 def _exit_code(tool: Tool, answer: dict[str, Any]) -> int:
     if tool.name == "codex_wait_any" and answer["completedJobId"] is None and not answer["timedOut"]:
         return exits.WRONG_USE
+    if tool.name == "codex_spawn_group":
+        return max(exits.of_error(entry["error"]["kind"]) if "error" in entry else 0 for entry in answer["results"])
     if tool.name == "codex_conflicts":
         return exits.WORKER_FAILED if answer["conflicts"] else exits.DONE
     if tool.name in ("codex_wait_any", "codex_result"):

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sidecar.model.job import Job
+from sidecar.model.job import Job, JobError
 
 KEPT = 200
+
+
+def not_started(job_id: str, status: str) -> JobError:
+    """What a job says whose dependency did not end `done`."""
+    return JobError(
+        "codex-failed",
+        f"Not started: the job it depends on, {job_id}, ended {status}.",
+        "Spawn it again once that job is done.",
+        {"dependsOn": job_id, "status": status},
+    )
 
 
 class Endings:

@@ -195,6 +195,10 @@ class Journal:
         """The newest `limit` jobs, oldest first."""
         return (await self._jobs("SELECT data FROM jobs ORDER BY number DESC LIMIT ?", limit))[::-1]
 
+    async def since(self, number: int) -> list[Job]:
+        """All jobs from this number on, in the order of their spawn."""
+        return await self._jobs("SELECT data FROM jobs WHERE number >= ? ORDER BY number", number)
+
     async def of_run(self, run_id: str) -> list[Job]:
         """The write jobs of a run, in the order of their spawn."""
         return await self._jobs("SELECT data FROM jobs WHERE run_id = ? ORDER BY number", run_id)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from sidecar.jobs import conversations
 from sidecar.jobs.executor import AttemptSpec, Exit, NotStarted, Outcome
 from sidecar.jobs.log import final_content
 from sidecar.model import limits
@@ -75,7 +76,8 @@ class Lifecycle:
         """Dispatches a job that has got a slot and follows it to its end."""
         try:
             if live.job.status == "queued":
-                await self.transition(live, "starting", started_at=now(), attempt=live.job.attempt + 1)
+                facts = await conversations.start_facts(self._m, live.job)
+                await self.transition(live, "starting", started_at=now(), attempt=live.job.attempt + 1, **facts)
         except SidecarError as exc:
             # Nothing was started and the journal still says `queued`: the job keeps its place.
             logger.error("job %s not started: %s", live.job.label, exc)
@@ -258,6 +260,8 @@ class Lifecycle:
         # In a thread: a hostile answer of many megabytes takes longer to read than the loop may be blocked.
         report = await asyncio.to_thread(live.parser.report)
         started = live.log.offset > 0
+        if status == "cancelled" and error is None:
+            error = conversations.interrupted(m, live.job)
         text = report.summary if started else ""
         modified = None if report.modified_files is None else list(report.modified_files)
         facts: dict[str, Any] = {
@@ -341,8 +345,8 @@ def _lost(exit: Exit) -> JobError:
     )
 
 
-def later_cancel(before: CancelRequest | None, force: bool) -> CancelRequest:
-    """A stop is never weakened: force stays force."""
-    return CancelRequest(
-        requested_at=before.requested_at if before else now(), force=force or bool(before and before.force)
-    )
+def later_cancel(before: CancelRequest | None, force: bool, by: str | None) -> CancelRequest:
+    """A stop is never weakened: force stays force. Who asked first is remembered."""
+    if before is None:
+        return CancelRequest(requested_at=now(), force=force, by=by)
+    return msgspec.structs.replace(before, force=force or before.force)

@@ -17,10 +17,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from sidecar.jobs import recovery
+from sidecar.jobs import admission, conversations, recovery
 from sidecar.jobs.backend import Backend
 from sidecar.jobs.changes import Change
-from sidecar.jobs.endings import Endings
+from sidecar.jobs.endings import Endings, not_started
 from sidecar.jobs.executor import Executor
 from sidecar.jobs.journal import Journal
 from sidecar.jobs.lifecycle import Lifecycle, later_cancel, unexpected
@@ -31,7 +31,7 @@ from sidecar.jobs.store import JobStore, disk_refused
 from sidecar.jobs.watch import GrowthWatcher
 from sidecar.model.errors import SidecarError, unknown_job
 from sidecar.model.event import ParsedEvent
-from sidecar.model.job import Job, JobError, Run, now
+from sidecar.model.job import Job, Run, now
 from sidecar.model.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -64,14 +64,14 @@ class JobManager:
         self.live: dict[str, Live] = {}
         self.note_start = note_start
         self.note_end = note_end
-        self._open_run = open_run
+        self.open_run = open_run
         self.observers: list[Callable[[Job, int, ParsedEvent, float], None]] = []
         self._listeners: list[Callable[[Change], None]] = []
         self._recent: OrderedDict[str, Job] = OrderedDict()
         self._endings = Endings()
         self.lifecycle = Lifecycle(self)
         self._spawning = asyncio.Lock()
-        self._next_number = 1
+        self.next_number = 1
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closed = False
         self._reserved: Job | None = None  # About to be recorded as starting; it holds its slot already.
@@ -107,12 +107,14 @@ class JobManager:
 
     async def recover(self) -> None:
         """Takes up every unfinished job of an earlier sidecar. Returns when all are known; following goes on."""
-        self._next_number = await self.journal.last_number() + 1
+        self.next_number = await self.journal.last_number() + 1
         for job in await self.journal.recent(REMEMBERED_JOBS):
             if job.is_final:
                 self._recent[job.job_id] = job
         self.live = {live.job.job_id: live for live in await recovery.load(self)}
+        interrupted = conversations.to_interrupt(self)
         for live in self.live.values():
+            live.job.cancel = live.job.cancel or interrupted.get(live.job.job_id)
             await self._load_dependencies(live.job)
             if live.job.status != "queued":
                 live.dispatching = True
@@ -155,21 +157,17 @@ class JobManager:
         """Takes a job: on disk before this returns, and started as soon as a slot is free.
 
         Raises:
-            SidecarError: `unknown-job` (dependsOn), `dirty-tree`, `state-unavailable`; nothing was changed then.
+            SidecarError: what `admission.admit` raises, `state-unavailable`; nothing was changed then.
         """
         async with self._spawning:
-            for other in new.facts.get("depends_on", []):
-                await self.job(other)
             job = Job(
                 job_id=secrets.token_hex(16),
-                number=self._next_number,
+                number=self.next_number,
                 status="queued",
                 created_at=now(),
                 **new.facts,
             )
-            if job.access == "write":
-                unfinished = any(live.job.access == "write" for live in self.live.values())
-                job.run_id = (await self._open_run(on_dirty, unfinished)).run_id
+            await admission.admit(self, job, on_dirty=on_dirty, budgeted=new.budgeted)
             await self._load_dependencies(job)
             if self._endings.failed_dependency(job) is None and job.job_id in self._plan(job).start:
                 job.status, job.started_at, job.attempt = "starting", job.created_at, 1
@@ -180,7 +178,7 @@ class JobManager:
                 await self._record(live, new)
             finally:
                 self._reserved = None
-            self._next_number += 1
+            self.next_number += 1
             self.live[job.job_id] = live
         self.publish("job", job.job_id)
         if job.status == "starting":
@@ -188,6 +186,9 @@ class JobManager:
         else:
             self._settle_dependents()
             self.schedule()
+        if job.interrupts and job.resumes is not None:
+            # Whoever called may go away now; the stop must not.
+            await asyncio.shield(self._spawn_task(self.cancel(job.resumes, force=False, by=job.job_id), "interrupt"))
         return job
 
     async def _record(self, live: Live, new: NewJob) -> None:
@@ -251,13 +252,7 @@ class JobManager:
                 continue
             if (failed := self._endings.failed_dependency(live.job)) is not None:
                 live.dispatching = True
-                error = JobError(
-                    "codex-failed",
-                    f"Not started: the job it depends on, {failed[0]}, ended {failed[1]}.",
-                    "Spawn it again once that job is done.",
-                    {"dependsOn": failed[0], "status": failed[1]},
-                )
-                self._go(live, partial(self.lifecycle.end, live, "cancelled", error=error))
+                self._go(live, partial(self.lifecycle.end, live, "cancelled", error=not_started(*failed)))
 
     def ended(self, live: Live) -> None:
         """After a job's final status is durable: frees its slot and tells everybody who waits."""
@@ -293,8 +288,8 @@ class JobManager:
 
     # -- cancel -------------------------------------------------------------------------------------------------
 
-    async def cancel(self, job_id: str, *, force: bool) -> tuple[Job, bool]:
-        """Asks for a stop and answers at once; True where there was something to stop.
+    async def cancel(self, job_id: str, *, force: bool, by: str | None = None) -> tuple[Job, bool]:
+        """Asks for a stop and answers at once; True where there was something to stop. `by`: the job that asks.
 
         Raises:
             SidecarError: `unknown-job`.
@@ -302,7 +297,7 @@ class JobManager:
         live = self.live.get(job_id)
         if live is None:
             return await self.job(job_id), False
-        cancel = later_cancel(live.job.cancel, force)
+        cancel = later_cancel(live.job.cancel, force, by)
         if live.job.status == "queued" and not live.dispatching:
             live.dispatching = True
             live.job.cancel = cancel
@@ -338,7 +333,7 @@ class JobManager:
         """All unfinished jobs and the newest finished ones (`limit`), oldest first; how many are left out."""
         finished = sorted(self._recent.values(), key=lambda job: job.number)[-limit:]
         jobs = sorted([*finished, *(live.snapshot() for live in self.live.values())], key=lambda job: job.number)
-        return jobs, self._next_number - 1 - len(jobs)
+        return jobs, self.next_number - 1 - len(jobs)
 
     def known_job(self, job_id: str) -> Job | None:
         """The job if it is unfinished or among the newest finished ones."""

@@ -14,3 +14,5 @@ class NewJob:
     env: dict[str, str]
     facts: dict[str, Any]
     """Fields of `Job`."""
+    budgeted: bool = False
+    """Refused where the run's budget is used up. A repair's own jobs are not: half a repair would be worse."""

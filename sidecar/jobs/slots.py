@@ -45,7 +45,7 @@ def plan(
         read: K_read.
         write: K_write.
         is_done: whether a job named in `dependsOn` has ended `done`.
-        has_ended: whether a job that another one follows has ended, however.
+        has_ended: whether a job that another one follows or resumes has ended, however.
     """
     running = list(active)
     free = {"read": read, "write": write}
@@ -56,8 +56,10 @@ def plan(
     positions: dict[str, int] = {}
     reasons: dict[str, str] = {}
     counts = {"read": 0, "write": 0}
-    for job in queued:
-        waits = not (all(map(is_done, job.depends_on)) and all(map(has_ended, job.follows)))
+    # Who interrupted a job takes over its slot: the same conversation goes on.
+    for job in sorted(queued, key=lambda job: not job.interrupts):
+        before = [*job.follows, *([job.resumes] if job.resumes else [])]
+        waits = not (all(map(is_done, job.depends_on)) and all(map(has_ended, before)))
         reason = _obstacle(job, waits, free[job.access], in_use, read if job.access == "read" else write)
         if reason is None:
             free[job.access] -= 1

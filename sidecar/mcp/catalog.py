@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 import mcp_types as types
 
-from sidecar.model.outputs import SpawnOutput
+from sidecar.model.a2_outputs import RerunOutput, ResolvedOutput
+from sidecar.model.outputs import SpawnGroupOutput, SpawnOutput
 from sidecar.tools import table
 from sidecar.tools.tool import Tool
 
-_LEFT_TO_THE_SERVER = frozenset({"minLength", "maxLength", "maxItems", "maxProperties", "propertyNames"})
-"""Sizes of text and lists are far beyond what a model sends. The server refuses more by name all the same."""
+ANSWER: dict[str, Any] = {"type": "object"}
+"""What is promised of every answer. Members are named by the answers themselves, at no cost before the first call; and
+clients made with the TypeScript SDK check the structured content of a failed call too, where a promise that the error's
+`{kind, message, hint, details}` breaks would hide the error."""
+_STARTING = frozenset({SpawnOutput, SpawnGroupOutput, RerunOutput, ResolvedOutput})
+"""The answers of tools that may start workers."""
+_LEFT_TO_THE_SERVER = frozenset(
+    {"minLength", "maxLength", "maxItems", "maxProperties", "propertyNames", "pattern", "description", "minimum"}
+)
+"""Sizes and forms of text and numbers too small are far from what a model sends; the server refuses them by name all
+the same. What a field means is said once, in the tool's description."""
+_OBVIOUS: dict[str, Callable[[Any], bool]] = {
+    "maximum": lambda value: value > 1_000,
+    "default": lambda value: value is False,
+}
+"""What a model would not do otherwise."""
+_UNAVAILABLE = frozenset({"isolation"})
+"""Fields that the server takes in one form only, their default."""
 
 
 def find(name: str) -> Tool | None:
@@ -33,47 +51,36 @@ def _listed(tool: Tool) -> types.Tool:
         title=tool.title,
         description=tool.description,
         input_schema=input_schema(tool.input_schema),
-        output_schema=output_schema(tool.output_schema),
+        output_schema=ANSWER,
         annotations=types.ToolAnnotations(
             read_only_hint=tool.read_only,
             destructive_hint=tool.destructive,
             idempotent_hint=tool.idempotent,
             # A worker that is started talks to a model; everything else stays on this machine.
-            open_world_hint=SpawnOutput in tool.outputs,
+            open_world_hint=not _STARTING.isdisjoint(tool.outputs),
         ),
     )
 
 
 def input_schema(full: dict[str, Any]) -> dict[str, Any]:
-    """What a model needs to call the tool: fields, types, ranges, meanings. Unknown fields stay forbidden."""
-    small: dict[str, Any] = {**full, "properties": {name: _input(sub) for name, sub in full["properties"].items()}}
-    if not small.get("required"):
-        small.pop("required", None)
+    """What a model needs to call the tool: fields, types, choices, ranges, defaults. Unknown fields stay forbidden."""
+    fields = {name: _input(sub) for name, sub in full["properties"].items() if name not in _UNAVAILABLE}
+    small: dict[str, Any] = {**full, "properties": fields}
+    for name in ("properties", "required"):
+        if not small.get(name):
+            small.pop(name, None)
     return small
 
 
 def _input(full: dict[str, Any]) -> dict[str, Any]:
     small = {key: value for key, value in full.items() if key not in _LEFT_TO_THE_SERVER}
+    for key, obvious in _OBVIOUS.items():
+        if key in small and obvious(small[key]):
+            del small[key]
     if "items" in small:
-        small["items"] = {key: value for key, value in _input(small["items"]).items() if key != "description"}
+        # An entry that is an object is the input of another tool, which the description names.
+        items = _input(small["items"])
+        small["items"] = {"type": "object"} if items.get("type") == "object" else items
     if small.get("type") == "object" and isinstance(small.get("additionalProperties"), dict):
         del small["additionalProperties"]
-    return small
-
-
-def output_schema(full: dict[str, Any]) -> dict[str, Any]:
-    """Names and types of the answer's members.
-
-    None is required: clients made with the TypeScript SDK check the structured content of a failed call too, and where
-    the error's `{kind, message, hint, details}` did not fit they would show a schema violation in place of the error.
-    """
-    return {"type": "object", "properties": {name: _output(sub) for name, sub in full["properties"].items()}}
-
-
-def _output(full: dict[str, Any]) -> dict[str, Any]:
-    variants = full.get("anyOf", [full])
-    types_of = [str(variant.get("type", "string")) for variant in variants]
-    small: dict[str, Any] = {"type": types_of[0] if len(types_of) == 1 else types_of}
-    if "items" in full and full["items"].get("type"):
-        small["items"] = _output(full["items"])
     return small

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 import mcp_types as types
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
+from mcp.server.subscriptions import ListenHandler
 from mcp.shared.exceptions import MCPError
 
 from sidecar import __version__
-from sidecar.mcp import catalog, texts
+from sidecar.mcp import catalog, prompts, resources, texts, uris
+from sidecar.mcp.watching import Watching
+from sidecar.model import limits
 from sidecar.model.errors import SidecarError, internal, invalid
 from sidecar.tools import table
 from sidecar.tools.caller import Caller, Client
@@ -25,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 CALLS_END_SECONDS = 2.0
 """How long cancelled calls may tidy up after the connection has ended."""
+STREAMS_MAX = 32
+"""Most streams of updates that one client may have open."""
 Context = ServerRequestContext[Any]
 
 
@@ -35,6 +40,10 @@ class ToolServer:
         self._core = core
         self._client = client
         self._running: set[asyncio.Task[dict[str, Any]]] = set()
+        self._watching = Watching(core)
+        self._listen = ListenHandler(
+            self._watching.bus, max_subscriptions=STREAMS_MAX, max_buffered_events=limits.LIST_ITEMS
+        )
 
     def make(self) -> Server[Any]:
         """The SDK's server for this connection."""
@@ -50,6 +59,9 @@ class ToolServer:
             on_list_resources=self._list_resources,
             on_list_resource_templates=self._list_resource_templates,
             on_read_resource=self._read_resource,
+            on_subscribe_resource=self._subscribe,
+            on_unsubscribe_resource=self._unsubscribe,
+            on_subscriptions_listen=self._listen_to,
         )
         # The first middleware reports every call to whatever telemetry the process has; this one has none.
         server.middleware.clear()
@@ -57,6 +69,7 @@ class ToolServer:
 
     async def settle(self) -> None:
         """After the SDK has cancelled the calls: waits a while until they have tidied up."""
+        await self._watching.close()
         if self._running:
             await asyncio.wait(self._running, timeout=CALLS_END_SECONDS)
 
@@ -95,25 +108,62 @@ class ToolServer:
 
     async def _list_prompts(self, ctx: Context, params: types.PaginatedRequestParams | None) -> types.ListPromptsResult:
         _check_cursor(params)
-        return types.ListPromptsResult(prompts=[])
+        return types.ListPromptsResult(prompts=prompts.listed())
 
     async def _get_prompt(self, ctx: Context, params: types.GetPromptRequestParams) -> types.GetPromptResult:
-        raise MCPError(types.INVALID_PARAMS, "There are no prompts.")
+        return prompts.get(params.name, params.arguments)
 
     async def _list_resources(
         self, ctx: Context, params: types.PaginatedRequestParams | None
     ) -> types.ListResourcesResult:
         _check_cursor(params)
-        return types.ListResourcesResult(resources=[])
+        return types.ListResourcesResult(resources=resources.recent(self._core))
 
     async def _list_resource_templates(
         self, ctx: Context, params: types.PaginatedRequestParams | None
     ) -> types.ListResourceTemplatesResult:
         _check_cursor(params)
-        return types.ListResourceTemplatesResult(resource_templates=[])
+        return types.ListResourceTemplatesResult(resource_templates=resources.templates())
 
     async def _read_resource(self, ctx: Context, params: types.ReadResourceRequestParams) -> types.ReadResourceResult:
-        raise MCPError(types.INVALID_PARAMS, "There are no resources.", {"uri": str(params.uri)[:200]})
+        address = _address(params.uri)
+        try:
+            content = await resources.read(Caller(self._core, self._client, None), address)
+        except SidecarError as exc:
+            raise MCPError(types.INVALID_PARAMS, exc.message, exc.to_dict()) from exc
+        return types.ReadResourceResult(contents=[content])
+
+    async def _subscribe(self, ctx: Context, params: types.SubscribeRequestParams) -> types.EmptyResult:
+        address = _address(params.uri)
+        if address.start is not None:
+            raise MCPError(types.INVALID_PARAMS, "A part of a resource does not change: subscribe without `from`.")
+        if len(self._watching) >= limits.LIST_ITEMS:
+            raise MCPError(types.INVALID_PARAMS, f"There are {limits.LIST_ITEMS} subscriptions already.")
+        try:
+            if self._core is not None:
+                await self._core.manager.job(address.job_id)
+        except SidecarError as exc:
+            raise MCPError(types.INVALID_PARAMS, exc.message, exc.to_dict()) from exc
+        self._watching.add(address, ctx.session.send_resource_updated)
+        return types.EmptyResult()
+
+    async def _unsubscribe(self, ctx: Context, params: types.UnsubscribeRequestParams) -> types.EmptyResult:
+        self._watching.remove(_address(params.uri))
+        return types.EmptyResult()
+
+    async def _listen_to(
+        self, ctx: Context, params: types.SubscriptionsListenRequestParams
+    ) -> types.SubscriptionsListenResult:
+        self._watching.start()
+        return await self._listen(ctx, params)
+
+
+def _address(uri: object) -> uris.Address:
+    address = uris.parse(str(uri))
+    if address is None:
+        shapes = ", ".join(template.uri_template for template in resources.templates())
+        raise MCPError(types.INVALID_PARAMS, f"No such resource. The shapes are {shapes}.", {"uri": str(uri)[:200]})
+    return address
 
 
 def _check_cursor(params: types.PaginatedRequestParams | None) -> None:

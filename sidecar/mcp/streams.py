@@ -89,7 +89,7 @@ class OpenCalls:
         """Notes a request; returns it as the SDK takes it."""
         name = (request.params or {}).get("name") if request.method == "tools/call" else None
         tool = catalog.find(name) if isinstance(name, str) else None
-        if tool is None or not tool.waits:
+        if (tool is None or not tool.waits) and request.method != "subscriptions/listen":
             self._open.add(request.id)
             self._none.clear()
 
@@ -162,7 +162,7 @@ class Incoming:
 
 
 class Outgoing:
-    """The SDK's write stream. Answers are never dropped; a notification is, while the client does not read."""
+    """The SDK's write stream. Only progress is dropped, while the client does not read."""
 
     def __init__(self, outbox: Outbox, calls: OpenCalls) -> None:
         self._outbox = outbox
@@ -171,8 +171,9 @@ class Outgoing:
     async def send(self, item: SessionMessage, /) -> None:
         """Queues one message; returns at once."""
         message = item.message
-        if isinstance(message, JSONRPCNotification) and self._outbox.congested:
-            # Progress is all there is, and the next report says more than this one.
+        progress = isinstance(message, JSONRPCNotification) and message.method == "notifications/progress"
+        if progress and self._outbox.congested:
+            # The next report says more than this one.
             return
         self._outbox.put(message)
         if isinstance(message, JSONRPCResponse | JSONRPCError):

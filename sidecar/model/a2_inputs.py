@@ -30,6 +30,23 @@ class BaselineInput(ToolInput, frozen=True):
         | UnsetType
     ) = UNSET
     begin: Annotated[bool, Meta(description="true: close the open run and record a new baseline.")] = False
+    max_tokens: (
+        Annotated[
+            int,
+            Meta(
+                ge=1, le=limits.RUN_TOKENS_MAX, description="Limit of the run: no further spawn after so many tokens."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    max_jobs: (
+        Annotated[int, Meta(ge=1, le=limits.RUN_JOBS_MAX, description="Limit of the run: no more jobs than these.")]
+        | UnsetType
+    ) = UNSET
+    max_minutes: (
+        Annotated[int, Meta(ge=1, le=limits.RUN_MINUTES_MAX, description="Limit of the run: no spawn later than this.")]
+        | UnsetType
+    ) = UNSET
 
 
 class ConflictsInput(ToolInput, frozen=True):

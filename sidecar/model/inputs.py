@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Union
+from typing import Annotated, Any, Literal, Union, get_args
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -100,6 +100,24 @@ class SpawnInput(ToolInput, frozen=True):
         ]
         | UnsetType
     ) = UNSET
+
+
+_ENTRY = {
+    "type": "object",
+    "properties": {"prompt": {"type": "string"}, "sandbox": {"type": "string", "enum": list(get_args(Sandbox))}},
+}
+"""What a model is told of an entry. The whole input of codex_spawn a second time would cost it 3 kB."""
+
+
+class SpawnGroupInput(ToolInput, frozen=True):
+    jobs: Annotated[
+        list[Annotated[Any, Meta(extra_json_schema=_ENTRY)]],
+        Meta(
+            min_length=1,
+            max_length=limits.GROUP_JOBS,
+            description="One for each worker, with the fields of codex_spawn.",
+        ),
+    ]
 
 
 class WaitAnyInput(ToolInput, frozen=True):

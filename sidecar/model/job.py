@@ -56,6 +56,22 @@ class Usage(Fact, frozen=True):
     output_tokens: int = 0
     reasoning_output_tokens: int = 0
 
+    @property
+    def tokens(self) -> int:
+        """All that went in and came out; cached input is part of the input, reasoning part of the output."""
+        return self.input_tokens + self.output_tokens
+
+    def plus(self, other: Usage | None) -> Usage:
+        """Both together."""
+        if other is None:
+            return self
+        return Usage(
+            input_tokens=self.input_tokens + other.input_tokens,
+            cached_input_tokens=self.cached_input_tokens + other.cached_input_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+            reasoning_output_tokens=self.reasoning_output_tokens + other.reasoning_output_tokens,
+        )
+
     def minus(self, other: Usage | None) -> Usage:
         """This usage without what `other` had counted already, never below zero."""
         if other is None:
@@ -90,6 +106,8 @@ class CancelRequest(Fact, frozen=True):
 
     requested_at: float
     force: bool = False
+    by: str | None = None
+    """The job whose message interrupted this one."""
 
 
 class Handle(Fact, frozen=True):
@@ -128,7 +146,10 @@ class Job(Record):
     replaces: str | None = None
     """The job that this one runs again."""
     resumes: str | None = None
+    """The job whose conversation this one goes on in; it must have ended, however, before this one starts."""
     resume_thread: str | None = None
+    interrupts: bool = False
+    """The job that it resumes was still running: that one is stopped, and this one takes its slot."""
     attempt: int = 0
     started_at: float | None = None
     finished_at: float | None = None
@@ -171,6 +192,14 @@ class WorkerCommit(Fact, frozen=True):
     commit: str
 
 
+class Budget(Fact, frozen=True):
+    """Limits of one run; None: none. What runs when one is reached goes on, nothing more is spawned."""
+
+    max_tokens: int | None = None
+    max_jobs: int | None = None
+    max_minutes: int | None = None
+
+
 class Run(Record):
     """One round of the A2 protocol: the write jobs that share a baseline."""
 
@@ -188,3 +217,8 @@ class Run(Record):
     """How many files of the baseline no commit held."""
     snapshot_id: str | None = None
     """What `stash` put aside."""
+    budget: Budget | None = None
+    first_job: int = 0
+    """Number of the first job that counts to this run, whatever its access; 0 while there is none."""
+    began: float | None = None
+    """When the budget's minutes began."""

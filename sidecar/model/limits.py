@@ -31,6 +31,12 @@ LIST_ITEMS = 256
 """Most entries of a list argument (jobIds, expectedFiles, dependsOn)."""
 PATTERN_CHARS = 1_024
 """Longest glob, path or model name."""
+GROUP_JOBS = 64
+"""Most entries of one codex_spawn_group: each is made durable before the answer, at some 20 ms each."""
+RUN_TOKENS_MAX = 10**12
+RUN_JOBS_MAX = 10**9
+RUN_MINUTES_MAX = 10**9
+"""Largest values of the limits that codex_baseline sets for a run; each stands for "as good as none"."""
 CONFIG_KEYS = 64
 """Most keys of `config`."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from sidecar.model.event import Event
 from sidecar.model.job import JobStatus, Sandbox, TouchedFile, Usage
@@ -29,6 +30,24 @@ class SpawnOutput(ToolOutput, frozen=True):
     sandbox: Sandbox
     started_at: str | None
     queue_position: int | None
+
+
+class GroupEntry(ToolOutput, frozen=True):
+    """What became of one entry: the answer of codex_spawn, or `error` and nothing else."""
+
+    job_id: str | UnsetType = UNSET
+    label: str | UnsetType = UNSET
+    title: str | UnsetType = UNSET
+    status: JobStatus | UnsetType = UNSET
+    sandbox: Sandbox | UnsetType = UNSET
+    started_at: str | UnsetType | None = UNSET
+    queue_position: int | UnsetType | None = UNSET
+    error: ErrorOutput | UnsetType = UNSET
+
+
+class SpawnGroupOutput(ToolOutput, frozen=True):
+    results: list[GroupEntry]
+    """In the order of the entries."""
 
 
 class WaitAnyOutput(ToolOutput, frozen=True):
@@ -107,10 +126,21 @@ class LimitsOutput(ToolOutput, frozen=True):
     write: SlotOutput
 
 
+class BudgetOutput(ToolOutput, frozen=True):
+    max_tokens: int | None
+    max_jobs: int | None
+    max_minutes: int | None
+
+
 class RunOutput(ToolOutput, frozen=True):
     run_id: str
     head: str | None
     recorded_at: str
+    budget: BudgetOutput
+    jobs: int | UnsetType = UNSET
+    """How many jobs were spawned in it, readers too."""
+    usage: Usage | UnsetType = UNSET
+    """Tokens of all its jobs."""
 
 
 class StatusOutput(ToolOutput, frozen=True):

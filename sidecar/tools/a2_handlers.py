@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec import UNSET
+
+from sidecar.jobs import budgets
 from sidecar.model.a2_inputs import (
     ApplyMergeInput,
     BaselineInput,
@@ -26,6 +29,7 @@ from sidecar.model.a2_outputs import (
     ResolvedOutput,
     SnapshotsOutput,
 )
+from sidecar.model.errors import SidecarError
 from sidecar.model.inputs import untyped
 from sidecar.tools.caller import Caller
 
@@ -39,7 +43,16 @@ def _a2(caller: Caller) -> A2:
 
 
 async def baseline(caller: Caller, asked: BaselineInput) -> BaselineOutput:
-    return await _a2(caller).baseline(untyped(asked.on_dirty), begin=asked.begin)
+    a2 = _a2(caller)
+    answer = await a2.baseline(untyped(asked.on_dirty), begin=asked.begin)
+    wanted = {"max_tokens": asked.max_tokens, "max_jobs": asked.max_jobs, "max_minutes": asked.max_minutes}
+    given = {name: value for name, value in wanted.items() if value is not UNSET}
+    run = a2.runs.open
+    if given and (run is None or run.run_id != answer.run_id):
+        raise SidecarError("busy", "The run was closed at this very moment.", "Call codex_baseline again.")
+    if given and run is not None:
+        await budgets.limit(a2.manager, run, given)
+    return answer
 
 
 async def conflicts(caller: Caller, asked: ConflictsInput) -> ConflictsOutput:

@@ -31,7 +31,10 @@ A2_TOOLS: tuple[Tool, ...] = (
     Tool(
         name="codex_baseline",
         title="Record or show the baseline",
-        description="The open run's baseline (HEAD and a tree of what was there); records one where none is open.",
+        description=(
+            "The open run's baseline; records one where none is open. begin: a new run. maxTokens, maxJobs, "
+            "maxMinutes: its limits."
+        ),
         input=BaselineInput,
         outputs=(BaselineOutput,),
         handler=a2_handlers.baseline,
@@ -44,8 +47,8 @@ A2_TOOLS: tuple[Tool, ...] = (
         name="codex_conflicts",
         title="Show conflicts",
         description=(
-            "Files that several workers, or a person and a worker, changed at the same time: kind, lines, whether they "
-            "merge, and the suggested repair for codex_resolve. Look after every round of write jobs."
+            "After writing jobs: files that several workers, or a person and a worker, changed at the same time; "
+            "suggested repairs."
         ),
         input=ConflictsInput,
         outputs=(ConflictsOutput,),
@@ -59,8 +62,8 @@ A2_TOOLS: tuple[Tool, ...] = (
         name="codex_resolve",
         title="Resolve a conflict",
         description=(
-            "Repairs one conflict. Without token nothing changes: it answers a preview and the token to act with. "
-            "Every act saves a snapshot first."
+            "Repairs a conflict: merge (if mergeable), keep (jobId's version), reconcile (a new worker gets both), "
+            "rerun, dismiss (leave it)."
         ),
         input=ResolveInput,
         outputs=(PreviewOutput, ResolvedOutput),
@@ -73,8 +76,7 @@ A2_TOOLS: tuple[Tool, ...] = (
         name="codex_rollback",
         title="Roll back to the baseline",
         description=(
-            "Brings files that workers changed back to the baseline: all, these paths, or those of these jobs. Without "
-            "token it answers a preview and a token. HEAD, index, branches and other files are never touched."
+            "Brings workers' files back to the baseline: all, paths, or those of jobIds. Nothing else is touched."
         ),
         input=RollbackInput,
         outputs=(PreviewOutput, ActedOutput),
@@ -88,8 +90,7 @@ A2_TOOLS: tuple[Tool, ...] = (
         name="codex_rerun",
         title="Roll back and run again one by one",
         description=(
-            "Rolls back the files of the conflicting jobs (or of jobIds) and runs those jobs again one after another, "
-            "each told what the ones before it changed. Without token it answers a preview and a token."
+            "Rolls back conflicting jobs (or jobIds) and runs them again one by one, each told what came before."
         ),
         input=RerunInput,
         outputs=(PreviewOutput, RerunOutput),
@@ -102,7 +103,7 @@ A2_TOOLS: tuple[Tool, ...] = (
     Tool(
         name="codex_snapshots",
         title="List snapshots",
-        description="What was saved before each repair; codex_restore brings one back.",
+        description="What was saved before each repair or undo.",
         input=SnapshotsInput,
         outputs=(SnapshotsOutput,),
         handler=a2_handlers.snapshots,
@@ -114,7 +115,7 @@ A2_TOOLS: tuple[Tool, ...] = (
     Tool(
         name="codex_restore",
         title="Restore a snapshot",
-        description="Brings back what a snapshot holds, byte for byte. Without token it answers a preview and a token.",
+        description="Brings a snapshot's files back, byte for byte.",
         input=RestoreInput,
         outputs=(PreviewOutput, ActedOutput),
         handler=a2_handlers.restore,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import UNSET
 
-from sidecar.jobs import globs
+from sidecar.jobs import budgets, conversations, globs
 from sidecar.jobs.new_job import NewJob
 from sidecar.model import limits
 from sidecar.model.errors import SidecarError, invalid
@@ -83,7 +83,7 @@ async def _start(caller: Caller, facts: dict[str, Any], prompt: str, on_dirty: s
     env = dict(caller.client.env)
     # A missing Codex is told now, not when a slot is free.
     await core.manager.backend.locate(core.settings.codex, env)
-    job = await core.manager.spawn(NewJob(prompt, env, facts), on_dirty=on_dirty)
+    job = await core.manager.spawn(NewJob(prompt, env, facts, budgeted=True), on_dirty=on_dirty)
     return views.spawned(job, core.manager.queue())
 
 
@@ -91,26 +91,7 @@ async def resume(caller: Caller, asked: ResumeInput) -> SpawnOutput:
     core = _core(caller)
     _check_words(asked.prompt, "prompt")
     job = await core.manager.job(asked.job_id)
-    if not job.is_final:
-        raise SidecarError(
-            "busy",
-            f"{job.label} is still {job.status}.",
-            "Wait for its end with codex_wait_any, or stop it with codex_cancel; then resume it.",
-            {"jobId": job.job_id, "status": job.status},
-        )
-    thread = job.thread_id
-    if thread is None:
-        raise invalid(
-            "jobId", f"{job.label} has no conversation to go on in: it ended before it began one", "Spawn it again."
-        )
-    for live in core.manager.live.values():
-        if thread in (live.job.resume_thread, live.parser.thread_id):
-            raise SidecarError(
-                "busy",
-                f"{live.job.label} is already going on in the conversation of {job.label}.",
-                "Wait for its end with codex_wait_any, then resume that job.",
-                {"jobId": live.job.job_id},
-            )
+    thread = conversations.thread_of(core.manager, job)
     facts: dict[str, Any] = {
         "title": job.title,
         "sandbox": job.sandbox,
@@ -123,7 +104,6 @@ async def resume(caller: Caller, asked: ResumeInput) -> SpawnOutput:
         "config": job.config,
         "resumes": job.job_id,
         "resume_thread": thread,
-        "base_usage": job.thread_usage,
     }
     return await _start(caller, facts, asked.prompt, core.settings.baseline.dirty_tree)
 
@@ -218,11 +198,12 @@ async def status(caller: Caller, asked: StatusInput) -> StatusOutput | JobStatus
         return views.job_status(await manager.job(asked.job_id), manager, manager.queue())
     jobs, omitted = manager.known_jobs(limits.STATUS_JOBS)
     queue = manager.queue()
+    run = core.runs.open
     return StatusOutput(
         jobs=[views.job_status(job, manager, queue) for job in jobs],
         omitted=omitted,
         limits=views.slots(manager),
-        run=views.run(core.runs.open),
+        run=views.run(run, await budgets.spent(manager, run)) if run is not None else None,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -81,6 +81,38 @@ def explain(kind: type[msgspec.Struct], arguments: dict[str, Any], exc: msgspec.
     if match and match["keyword"]:
         problem = f"bad key: {problem}"
     return invalid(_shown(field), problem[0].lower() + problem[1:])
+
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+def read(kind: type[S], arguments: object, *, unread: str | None = None) -> S:
+    """The checked input.
+
+    Args:
+        kind: the struct of the input.
+        arguments: the JSON object as it came.
+        unread: a field whose entries are read one by one later; what is in it is not looked at.
+
+    Raises:
+        SidecarError: `invalid-arguments`, `details.field` names the field.
+    """
+    if not isinstance(arguments, dict):
+        raise invalid("arguments", f"expected one object, got {json_type(arguments)}")
+    check_texts({name: value for name, value in arguments.items() if name != unread})
+    try:
+        return msgspec.convert(arguments, kind, strict=True)
+    except msgspec.ValidationError as exc:
+        raise explain(kind, arguments, exc) from None
+
+
+def placed(error: SidecarError, where: str) -> SidecarError:
+    """An `invalid-arguments` error of an entry, its field named from outside: `prompt` becomes `jobs[2].prompt`."""
+    field = error.details.get("field")
+    if error.kind != "invalid-arguments" or not isinstance(field, str) or not error.message.startswith(field):
+        return error
+    name = where if field == "arguments" else f"{where}.{field}"
+    return SidecarError(error.kind, name + error.message[len(field) :], error.hint, {**error.details, "field": name})
 
 
 def _shown(name: str) -> str:

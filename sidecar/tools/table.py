@@ -34,15 +34,7 @@ def check(tool: Tool, arguments: object) -> ToolInput:
     Raises:
         SidecarError: `invalid-arguments`, `details.field` names the field.
     """
-    if arguments is None:
-        arguments = {}
-    if not isinstance(arguments, dict):
-        raise invalid("arguments", f"expected one object, got {schema.json_type(arguments)}")
-    schema.check_texts(arguments)
-    try:
-        return msgspec.convert(arguments, tool.input, strict=True)
-    except msgspec.ValidationError as exc:
-        raise schema.explain(tool.input, arguments, exc) from None
+    return schema.read(tool.input, {} if arguments is None else arguments, unread=tool.each_by_itself)
 
 
 async def call(name: str, arguments: object, caller: Caller) -> dict[str, Any]:

@@ -33,6 +33,7 @@ class Tool:
         command: the CLI's word for it; None: no command of its own.
         waits: it may take long by design, so clients show progress and can cancel it.
         editor_only: LSP alone has it.
+        each_by_itself: the list whose entries the handler checks one by one, so that a bad one spoils no other.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Tool:
     command: str | None = None
     waits: bool = False
     editor_only: bool = False
+    each_by_itself: str | None = None
 
     @cached_property
     def input_schema(self) -> dict[str, Any]:

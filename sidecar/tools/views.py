@@ -5,11 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec import UNSET
 
-from sidecar.model.job import Job, JobError, Run, iso
-from sidecar.model.outputs import ErrorOutput, JobStatusOutput, LimitsOutput, RunOutput, SlotOutput, SpawnOutput
+from sidecar.model.job import Budget, Job, JobError, Run, iso
+from sidecar.model.outputs import (
+    BudgetOutput,
+    ErrorOutput,
+    JobStatusOutput,
+    LimitsOutput,
+    RunOutput,
+    SlotOutput,
+    SpawnOutput,
+)
 
 if TYPE_CHECKING:
+    from sidecar.jobs.budgets import Spent
     from sidecar.jobs.manager import JobManager
     from sidecar.jobs.slots import Plan
 
@@ -63,10 +73,19 @@ def slots(manager: JobManager) -> LimitsOutput:
     )
 
 
-def run(found: Run | None) -> RunOutput | None:
+def run(found: Run | None, spent: Spent | None = None) -> RunOutput | None:
+    """The open run; what it has used only where that was looked up."""
     if found is None:
         return None
-    return RunOutput(run_id=found.run_id, head=found.head, recorded_at=iso(found.recorded_at) or "")
+    budget = found.budget or Budget()
+    return RunOutput(
+        run_id=found.run_id,
+        head=found.head,
+        recorded_at=iso(found.recorded_at) or "",
+        budget=BudgetOutput(max_tokens=budget.max_tokens, max_jobs=budget.max_jobs, max_minutes=budget.max_minutes),
+        jobs=UNSET if spent is None else spent.jobs,
+        usage=UNSET if spent is None else spent.usage,
+    )
 
 
 def job_item(job: Job, manager: JobManager, queue: Plan) -> dict[str, Any]:

@@ -62,12 +62,12 @@ def script(monkeypatch: pytest.MonkeyPatch) -> Script:
 @pytest.mark.parametrize("era", ["legacy", "auto"])
 async def test_lists_and_identity(era: str) -> None:
     # Only a client that asks for the era itself also asks who the server is.
-    async with sdk_client(era) as client:
+    async with sdk_client(era, None) as client:
         tools = (await client.list_tools()).tools
         assert {tool.name for tool in tools} == {tool.name for tool in TOOLS if not tool.editor_only}
-        assert (await client.list_prompts()).prompts == []
+        assert [prompt.name for prompt in (await client.list_prompts()).prompts] == ["a2-round"]
         assert (await client.list_resources()).resources == []
-        assert (await client.list_resource_templates()).resource_templates == []
+        assert len((await client.list_resource_templates()).resource_templates) == 3
         assert client.instructions == texts.INSTRUCTIONS
         assert client.server_info is not None
         assert client.server_info.name == texts.NAME

@@ -26,7 +26,12 @@ from tests.support.mcp import (
     soon,
 )
 
-LISTS = {"prompts/list": "prompts", "resources/list": "resources", "resources/templates/list": "resourceTemplates"}
+LISTS = {
+    "prompts/list": ("prompts", 1),
+    "resources/list": ("resources", 0),
+    "resources/templates/list": ("resourceTemplates", 3),
+}
+"""Each list with its member, and how many entries it has outside a repository."""
 
 
 # -- both eras ----------------------------------------------------------------------------------------------------
@@ -46,26 +51,28 @@ async def test_the_handshake(asked: str) -> None:
 
 
 async def test_the_stateless_era() -> None:
-    async with serving() as (client, _):
+    async with serving(None) as (client, _):
         found = (await client.request("server/discover", {"_meta": META}))["result"]
         assert found["supportedVersions"] == [MODERN]
         assert "codex_wait_any" in found["instructions"]
         listed = (await client.request("tools/list", {"_meta": META}))["result"]
         assert listed["resultType"] == "complete"
         assert listed["tools"][0]["name"] == "codex_spawn"
-        reply = await client.request("tools/call", {"name": "codex_status", "arguments": {"x": 1}, "_meta": META})
-        assert checked(reply["result"])["structuredContent"]["details"]["field"] == "x"
-        for method, member in LISTS.items():
-            assert (await client.request(method, {"_meta": META}))["result"][member] == []
+        reply = await client.request("tools/call", {"name": "codex_status", "arguments": {}, "_meta": META})
+        assert checked(reply["result"])["structuredContent"]["kind"] == "not-a-repository"
+        for method, (member, number) in LISTS.items():
+            assert len((await client.request(method, {"_meta": META}))["result"][member]) == number
         for gone in ("ping", "logging/setLevel", "initialize"):
             assert "error" in await client.request(gone, {"_meta": META})
 
 
 async def test_lists_have_one_page() -> None:
-    async with connected() as client:
-        for method, member in LISTS.items():
-            assert (await client.request(method))["result"] == {member: []}
-            assert (await client.request(method, {}))["result"] == {member: []}
+    async with connected(None) as client:
+        for method, (member, number) in LISTS.items():
+            result = (await client.request(method))["result"]
+            assert set(result) == {member}
+            assert len(result[member]) == number
+            assert (await client.request(method, {}))["result"] == result
         for method in (*LISTS, "tools/list"):
             assert (await client.request(method, {"cursor": "abc"}))["error"]["code"] == -32602
         assert (await client.request("prompts/get", {"name": "x"}))["error"]["code"] == -32602

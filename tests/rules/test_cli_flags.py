@@ -48,6 +48,8 @@ def test_every_field_has_its_flag(tool: table.Tool, field: str) -> None:
         "array": (["a", flag, "b"], ["a", "b"]),
         "object": (["k=1", flag, "l=x"], {"k": 1, "l": "x"}),
     }.get(schema.get("type", ""), (["some text"], "some text"))
+    if schema.get("type") == "array" and schema["items"].get("type") == "object":
+        given, expected = ['[{"a": [1]}]'], [{"a": [1]}]
     if "enum" in schema:
         given, expected = [schema["enum"][-1]], schema["enum"][-1]
     assert parse(tool.command or "", flag, *given)[field] == expected
@@ -188,3 +190,18 @@ def test_help_names_every_flag_and_the_exit_codes(capsys: pytest.CaptureFixture[
         assert "--repo DIR" in shown
         assert "--json" in shown
         assert argparse.SUPPRESS not in shown
+
+
+def test_a_list_of_objects_is_json_from_the_flag_a_file_or_standard_input(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = [{"prompt": "é", "dependsOn": ["w1"]}, 7]
+    file = tmp_path / "jobs.json"
+    file.write_text(json.dumps(jobs))
+    assert parse("spawn-group", "--jobs", json.dumps(jobs)) == {"jobs": jobs}
+    assert parse("spawn-group", "--jobs", f"@{file}") == {"jobs": jobs}
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(json.dumps(jobs).encode())))
+    assert parse("spawn-group", "--jobs", "-") == {"jobs": jobs}
+    for bad in ("{", "", "[" * 100_000, "nothing", "@/nowhere/jobs.json"):
+        assert refused("spawn-group", "--jobs", bad).message.startswith("--jobs: ")
+    assert refused("spawn-group", "--jobs", "{}").message.startswith("--jobs: expected `array`")

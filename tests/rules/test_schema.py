@@ -62,7 +62,7 @@ def test_what_a_model_reads_about_a_tool(tool: Tool) -> None:
     assert tool.name.startswith("codex_")
     assert tool.description.isprintable()
     assert tool.description.endswith(".")
-    assert 40 < len(tool.description) < 600
+    assert 25 < len(tool.description) < 600
     assert tool.title
     assert not (tool.read_only and tool.destructive)
 

@@ -36,8 +36,8 @@ def valid(schema: dict[str, Any]) -> Any:
     raise NotImplementedError(f"this test knows no valid value for {schema}")
 
 
-def bad(schema: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Values that the schema forbids, each with the end of the path where the fault is."""
+def bad(schema: dict[str, Any], *, entries: bool = True) -> Iterator[tuple[str, Any]]:
+    """Values that the schema forbids, each with the end of the path where the fault is; `entries`: also a list's."""
     if "enum" in schema:
         word = schema["enum"][0]
         for value in [*NO_STRINGS, "", "yes", word.upper(), f" {word}", f"{word} ", word[:-1]]:
@@ -67,9 +67,10 @@ def bad(schema: dict[str, Any]) -> Iterator[tuple[str, Any]]:
         wrong = [None, True, 1, 1.0, one, {}, {"0": one}]
         wrong += [[one] * (schema["maxItems"] + 1)] if "maxItems" in schema else []
         wrong += [[one] * (schema["minItems"] - 1)] if schema.get("minItems") else []
-        for path, value in bad(schema["items"]):
-            yield f"[0]{path}", [value]
-            yield f"[1]{path}", [one, value]
+        if entries:
+            for path, value in bad(schema["items"]):
+                yield f"[0]{path}", [value]
+                yield f"[1]{path}", [one, value]
     elif kind == "object":
         wrong = [None, True, 1, 1.0, "x", [], [["a", "b"]]]
         if "maxProperties" in schema:
@@ -128,12 +129,12 @@ def test_the_fullest_input_is_taken(tool: Tool) -> None:
 @pytest.mark.parametrize(("tool", "field"), FIELDS, ids=names)
 def test_bad_values_are_refused_by_the_name_of_the_field(tool: Tool, field: str) -> None:
     count = 0
-    for path, value in bad(tool.input_schema["properties"][field]):
+    for path, value in bad(tool.input_schema["properties"][field], entries=tool.each_by_itself != field):
         error = refusal(tool, {**least(tool), field: value})
         where = error.details["field"].removesuffix("[...]")
         assert where == f"{field}{path}", f"{value!r:.100} gave {error.message}"
         count += 1
-    assert count >= 10
+    assert count >= (10 if tool.each_by_itself != field else 8)
 
 
 @pytest.mark.parametrize(("tool", "field"), REQUIRED, ids=names)

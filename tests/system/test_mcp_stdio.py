@@ -195,6 +195,25 @@ async def test_what_is_no_message_passes_the_pump_and_is_answered(repo: Path) ->
         assert (await client.request("ping"))["result"] == {}
 
 
+async def test_resources_their_updates_and_the_prompt(repo: Path, tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    prompt = task({"sh": f"while [ ! -e {go} ]; do sleep 0.05; done"}, summary="the end")
+    async with boss(repo) as (client, _):
+        capabilities = (await client.initialize())["capabilities"]
+        assert capabilities["resources"]["subscribe"] is True
+        reply = await client.request("prompts/get", {"name": "a2-round", "arguments": {"task": "tidy up"}})
+        assert reply["result"]["messages"][0]["content"]["text"].endswith("tidy up")
+        job = (await client.call("codex_spawn", {"prompt": prompt}))["structuredContent"]["jobId"]
+        uris = [one["uri"] for one in (await client.request("resources/list"))["result"]["resources"]]
+        assert uris == [f"codex-sidecar://jobs/{job}/{view}" for view in ("result", "transcript")]
+        assert (await client.request("resources/subscribe", {"uri": uris[0]}))["result"] == {}
+        go.touch()
+        await client.wait_for(lambda one: one.get("method") == "notifications/resources/updated")
+        await client.call("codex_wait_any", {"jobIds": [job]})
+        text = (await client.request("resources/read", {"uri": uris[0]}))["result"]["contents"][0]["text"]
+        assert json.loads(text)["finalMessage"] == "the end"
+
+
 async def test_outside_a_repository(tmp_path: Path) -> None:
     async with boss(tmp_path) as (client, _):
         assert (await client.initialize())["serverInfo"]["name"] == "codex-cli-wrapper"
