@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sidecar.a2 import dialogs
 from sidecar.a2.history import Settled
+from sidecar.a2.intents import REASON, Intent, facts_again, facts_of
 from sidecar.a2.versions import USER
 from sidecar.a2.witness import Scene
 from sidecar.git.journal import Target
@@ -30,6 +31,8 @@ from sidecar.model.job import Job, iso, now
 if TYPE_CHECKING:
     from sidecar.a2.service import A2
 
+__all__ = ["Plan", "Plans", "facts_of", "snapshot_id"]
+
 
 @dataclass
 class Plan:
@@ -48,6 +51,7 @@ class Plans:
 
     def __init__(self, a2: A2) -> None:
         self._a2 = a2
+        self._one_at_a_time = asyncio.Lock()
 
     # -- what a repair works on ---------------------------------------------------------------------------------
 
@@ -148,8 +152,19 @@ class Plans:
         done = await self.act(scene, plan, "before a roll back", "rolled back")
         return ActedOutput(snapshot_id=snapshot_id(done), files=list(done.changed), kept=done.kept)
 
-    async def act(self, scene: Scene, plan: Plan, reason: str, how: str) -> Repaired:
-        """Does what a plan says: workers held, snapshot, swap, and the conflicts of its paths are over."""
+    async def act(
+        self,
+        scene: Scene,
+        plan: Plan,
+        reason: str,
+        how: str,
+        moved: Callable[[Repaired], Awaitable[None]] | None = None,
+    ) -> Repaired:
+        """Does what a plan says: workers held, snapshot, swap, and the conflicts of its paths are over.
+
+        Args:
+            moved: called as soon as the files are what they are to be, before the trash can be emptied.
+        """
         async with self._a2.repairing:
             async with self._a2.frozen():
                 expected = await self.signatures(plan.paths)
@@ -162,6 +177,8 @@ class Plans:
                     done = await asyncio.to_thread(
                         lambda: self._a2.repairs.apply(targets, reason=reason, expected=expected)
                     )
+                if moved is not None:
+                    await moved(done)
                 await self._a2.witness.absorb(plan.paths)
             await self.settle(scene, plan.paths, how, [job.job_id for job in plan.jobs], snapshot_id(done))
         await self._a2.refresh()
@@ -206,22 +223,59 @@ class Plans:
         return await self.rollback_plan(scene, paths, jobs, rerun=jobs)
 
     async def do_rerun(self, scene: Scene, plan: Plan, client: Any) -> tuple[Repaired, list[ReplacedJob]]:
+        """Rolls back and spawns. It goes on when the caller does not wait for it any more."""
+        return await asyncio.shield(self._a2.keep(self._one_rerun(scene, plan, client)))
+
+    async def _one_rerun(self, scene: Scene, plan: Plan, client: Any) -> tuple[Repaired, list[ReplacedJob]]:
         self._a2.rerunning += 1
         try:
-            return await self._run_again(scene, plan, client)
+            async with self._one_at_a_time:
+                intent = await self._intend(scene, plan, client)
+                try:
+                    answer = await self._run_again(scene, plan, intent)
+                except Exception:
+                    # The caller is told. Only a sidecar that ended meanwhile leaves it to the next one.
+                    await asyncio.to_thread(self._a2.intents.end)
+                    raise
+                await asyncio.to_thread(self._a2.intents.end)
+                return answer
         finally:
             self._a2.rerunning -= 1
 
-    async def _run_again(self, scene: Scene, plan: Plan, client: Any) -> tuple[Repaired, list[ReplacedJob]]:
-        done = await self.act(scene, plan, "before jobs are run again", "run again")
+    async def _intend(self, scene: Scene, plan: Plan, client: Any) -> Intent:
+        intents = self._a2.intents
+        intent = Intent(
+            run_id=scene.history.run_id,
+            jobs=[job.job_id for job in plan.jobs],
+            paths=plan.paths,
+            after=await self._a2.journal.last_number(),
+            trash=await asyncio.to_thread(intents.earlier_repairs),
+            at=now(),
+            frontend=client.frontend,
+            env=dict(client.env),
+        )
+        await asyncio.to_thread(intents.write, intent)
+        return intent
+
+    async def _run_again(self, scene: Scene, plan: Plan, intent: Intent) -> tuple[Repaired, list[ReplacedJob]]:
+        async def moved(done: Repaired) -> None:
+            await asyncio.to_thread(self._a2.intents.mark_moved, snapshot_id(done))
+
+        done = await self.act(scene, plan, REASON, "run again", moved)
+        # A file in conflict may be as the baseline has it: nothing of it goes back, and its conflict is over, too.
+        again = {job.job_id for job in plan.jobs}
+        if over := [one.path for one in self._a2.board.conflicts if {job.job_id for job in one.jobs} <= again]:
+            await self.settle(scene, over, "run again", [job.job_id for job in plan.jobs], snapshot_id(done))
+            await self._a2.refresh()
         new: list[ReplacedJob] = []
-        before: list[str] = []
-        for job in plan.jobs:
-            prompt = await asyncio.to_thread(self._a2.manager.store.prompt, job)
-            facts = facts_of(job, client) | {"follows": list(before), "replaces": job.job_id}
-            made = await self._a2.manager.spawn(NewJob(prompt, dict(client.env), facts), on_dirty="refuse")
-            before.append(made.job_id)
-            new.append(ReplacedJob(job_id=made.job_id, label=made.label, replaces=job.job_id))
+        try:
+            for job in plan.jobs:
+                prompt = await asyncio.to_thread(self._a2.manager.store.prompt, job)
+                facts = facts_again(job, intent, [one.job_id for one in new])
+                made = await self._a2.manager.spawn(NewJob(prompt, dict(intent.env), facts), on_dirty="refuse")
+                new.append(ReplacedJob(job_id=made.job_id, label=made.label, replaces=job.job_id))
+        except SidecarError as exc:
+            raise _half_done(exc, plan.jobs[len(new)], done, new) from exc
         return done, new
 
     # -- restore ------------------------------------------------------------------------------------------------
@@ -263,16 +317,13 @@ def snapshot_id(done: Repaired) -> str | None:
     return done.snapshot.id if done.snapshot is not None else None
 
 
-def facts_of(job: Job, client: Any) -> dict[str, Any]:
-    """What a job that takes another one's place has in common with it."""
-    return {
-        "title": job.title,
-        "sandbox": job.sandbox,
-        "working_directory": job.working_directory,
-        "timeout_ms": job.timeout_ms,
-        "frontend": client.frontend,
-        "model": job.model,
-        "reasoning_effort": job.reasoning_effort,
-        "expected_files": job.expected_files,
-        "config": job.config,
-    }
+def _half_done(exc: SidecarError, job: Job, done: Repaired, new: Sequence[ReplacedJob]) -> SidecarError:
+    """What is said where the files went back and a job could then not be spawned."""
+    snapshot = snapshot_id(done)
+    back = f"codex_restore brings the files of before back (snapshot {snapshot}). " if snapshot else ""
+    return SidecarError(
+        exc.kind,
+        f"The files were rolled back, but {job.label} could not be spawned again: {exc.message}",
+        back + exc.hint,
+        {**exc.details, "snapshotId": snapshot, "jobs": [one.job_id for one in new]},
+    )

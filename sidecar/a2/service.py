@@ -9,10 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sidecar.a2.answers import closed_run, settled, shown_baseline
+from sidecar.a2.answers import closed_run, record_left_open, settled, shown_baseline
 from sidecar.a2.board import Board
 from sidecar.a2.buffers import Buffers
 from sidecar.a2.history import History
+from sidecar.a2.intents import Intents, finish
 from sidecar.a2.owners import LineOwner, owners_of, stored, touched_files
 from sidecar.a2.plans import Plans
 from sidecar.a2.resolve import Resolver
@@ -22,7 +23,7 @@ from sidecar.a2.tree_watch import TreeWatch
 from sidecar.a2.windows import Window
 from sidecar.a2.witness import Scene, Witness
 from sidecar.git.baseline import Baselines
-from sidecar.git.repair import Repairs
+from sidecar.git.repair import Recovery, Repairs
 from sidecar.git.repository import Repository
 from sidecar.git.snapshot import Snapshots
 from sidecar.jobs.changes import Change
@@ -35,7 +36,7 @@ from sidecar.model.a2_outputs import (
     WorkerCommit,
 )
 from sidecar.model.conflict import Conflict
-from sidecar.model.errors import SidecarError, invalid
+from sidecar.model.errors import SidecarError
 from sidecar.model.job import Job, Run, TouchedFile, iso, now
 from sidecar.model.settings import Settings
 
@@ -60,10 +61,12 @@ class A2:
         self.repairs = Repairs(repository, state_dir, self.baselines)
         self.snapshots_store = Snapshots(repository, state_dir)
         self.runs = Runs(journal, repository, self.baselines)
+        self.runs.closing = self._closing
         self.witness = Witness(repository, self.baselines, state_dir, self._seen, self._catch_up)
         self.board = Board(repository, state_dir)
         self.tokens = Tokens()
         self.tree_watch = TreeWatch(str(repository.top), self.witness.nudge)
+        self.intents = Intents(state_dir)
         self.plans = Plans(self)
         self.resolver = Resolver(self, self.plans)
         self.repairing = asyncio.Lock()
@@ -89,17 +92,22 @@ class A2:
     # -- life ---------------------------------------------------------------------------------------------------
 
     async def open(self) -> None:
-        """Ends repairs that a crash interrupted and takes up the open run.
+        """Ends repairs and re-runs that a crash interrupted and takes up the open run.
+
+        Before the job manager takes up its jobs.
 
         Raises:
             SidecarError: `state-unavailable`.
         """
+        recovered: list[Recovery] = []
         if (self.state_dir / "trash").exists():
-            for found in await asyncio.to_thread(self.repairs.recover):
+            recovered = await asyncio.to_thread(self.repairs.recover)
+            for found in recovered:
                 logger.warning("an interrupted repair of %s was taken %s", ", ".join(found.paths[:5]), found.outcome)
         await self.runs.load()
         if self.runs.open is not None:
             await self._enter(self.runs.open)
+        await finish(self, recovered)
         self.witness.start()
         self._spawn(self._tidy(), pending=False)
 
@@ -143,6 +151,13 @@ class A2:
             scene.learn(held)
         self.witness.scene = scene
 
+    async def _closing(self, run: Run) -> None:
+        """Keeps what is still in conflict when a run closes, so that a person can look back."""
+        scene = self.witness.scene
+        if scene is not None and scene.history.run_id == run.run_id:
+            await self.board.refresh(scene, self.run_jobs())
+            await record_left_open(self.journal, run.run_id, self.board.conflicts)
+
     async def open_run(self, on_dirty: str, unfinished: bool) -> Run:
         """The run of a new write job; for the job manager."""
         before = self.runs.open
@@ -154,11 +169,16 @@ class A2:
             self._publish()
         return run
 
-    def _spawn(self, work: Any, *, pending: bool) -> None:
+    def _spawn(self, work: Any, *, pending: bool) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(work)
         for tasks in [self._tasks, self._pending] if pending else [self._tasks]:
             tasks.add(task)
             task.add_done_callback(tasks.discard)
+        return task
+
+    def keep(self, work: Any) -> asyncio.Task[Any]:
+        """Lets work go on whether or not its caller waits for it; it ends with this sidecar."""
+        return self._spawn(work, pending=False)
 
     def _publish(self) -> None:
         self.manager.publish("conflicts", self.runs.open.run_id if self.runs.open else "")
@@ -288,12 +308,7 @@ class A2:
         """
         run = self.runs.open
         if run_id is not None and (run is None or run_id != run.run_id):
-            run = await self.journal.run(run_id)
-            if run is None:
-                raise invalid("runId", f"no run {run_id[:80]!r} is known", "Leave it out for the open run.")
-            history = History(run.run_id, self.journal, self.repository)
-            await history.load()
-            return closed_run(run, history)
+            return await closed_run(run_id, self.journal, History(run_id, self.journal, self.repository))
         if run is None or self.witness.scene is None:
             return ConflictsOutput(
                 run_id=None, baseline=None, conflicts=[], unclaimed=[], missing_reports=[], head_moved=None,
@@ -322,8 +337,9 @@ class A2:
         mode = on_dirty or self.settings().baseline.dirty_tree
         unfinished = any(live.job.access == "write" for live in self.manager.live.values())
         if begin:
-            if unfinished or self.repairing.locked():
+            if unfinished or self.repairing.locked() or self.rerunning > 0:
                 raise SidecarError("busy", "Write jobs or a repair of the open run are not finished.", "Wait for them.")
+            await self.look()
             await self.runs.begin()
         run = self.runs.open or await self.open_run(mode, unfinished)
         return BaselineOutput(

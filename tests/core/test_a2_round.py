@@ -158,10 +158,12 @@ async def test_commands_of_two_workers_at_once_are_ambiguous_and_credited_to_non
     async with open_round(repo) as round_:
         one = await round_.write(
             "first",
-            {"sh": "touch ../a; sleep 0.2; echo x >> other.py; while [ ! -e ../b ]; do sleep 0.02; done"},
+            {"sh": "touch ../a; until [ -e ../b ]; do sleep 0.02; done; sleep 0.2; echo x >> other.py; touch ../c"},
+            wait_for("d"),
             report(),
         )
-        two = await round_.write("second", wait_for("a"), {"sh": "sleep 0.5; touch ../b; sleep 0.3"}, report())
+        writes = {"sh": "touch ../b; until [ -e ../c ]; do sleep 0.02; done; sleep 0.3; touch ../d"}
+        two = await round_.write("second", wait_for("a"), writes, report())
         await round_.ended(one, two)
         (conflict,) = await round_.conflicts()
         assert conflict["path"] == "other.py"
