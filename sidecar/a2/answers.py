@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import msgspec
+
 from sidecar.a2.history import History
+from sidecar.jobs.journal import Journal
 from sidecar.model.a2_outputs import BaselineShown, ConflictsOutput, SettledOutput, WorkerCommit
+from sidecar.model.conflict import Conflict
+from sidecar.model.errors import invalid
 from sidecar.model.job import Run, iso
+
+LEFT_OPEN = "left-open"
+"""The facts of a run that hold its open conflicts. A crash right before its close leaves one; the last one counts."""
 
 
 def shown_baseline(run: Run) -> BaselineShown:
@@ -12,10 +22,30 @@ def shown_baseline(run: Run) -> BaselineShown:
     return BaselineShown(head=run.head, tree=run.tree, recorded_at=iso(run.recorded_at) or "")
 
 
-def closed_run(run: Run, history: History) -> ConflictsOutput:
-    """What is still known of a run that is over."""
+async def record_left_open(journal: Journal, run_id: str, conflicts: Sequence[Conflict]) -> None:
+    """Keeps the conflicts that are open while a run closes.
+
+    Raises:
+        SidecarError: `state-unavailable`.
+    """
+    await journal.add_facts(run_id, [(LEFT_OPEN, "", msgspec.json.encode(list(conflicts)))])
+
+
+async def closed_run(run_id: str, journal: Journal, history: History) -> ConflictsOutput:
+    """What is known of a run that is over: the conflicts that were open at its end, and those settled before.
+
+    Raises:
+        SidecarError: `invalid-arguments` for a run that is not known, `state-unavailable`.
+    """
+    run = await journal.run(run_id)
+    if run is None:
+        raise invalid("runId", f"no run {run_id[:80]!r} is known", "Leave it out for the open run.")
+    await history.load()
+    left = await journal.facts(run_id, LEFT_OPEN)
     return ConflictsOutput(
-        run_id=run.run_id, baseline=shown_baseline(run), conflicts=[], unclaimed=[], missing_reports=[],
+        run_id=run.run_id, baseline=shown_baseline(run),
+        conflicts=msgspec.json.decode(left[-1][1], type=list[Conflict]) if left else [], unclaimed=[],
+        missing_reports=[job.job_id for job in await journal.of_run(run_id) if job.is_final and job.report_missing],
         head_moved=None,
         worker_commits=[WorkerCommit(job_id=one.job_id, commit=one.commit) for one in run.worker_commits],
         settled=settled(history),

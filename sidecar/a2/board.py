@@ -97,6 +97,13 @@ class Board:
         self._weaves[chain.path] = weave = weave.follow(chain)
         return weave.content(weave.versions_of({writer}))
 
+    def versions_before(self, chain: Chain, seq: int | None) -> Callable[[str], bytes | None]:
+        """`version_of` this chain, or of what it was at version `seq`."""
+        if seq is None:
+            return lambda writer: self.version_of(chain, writer)
+        weave = Weave(Chain(chain.path, tuple(one for one in chain.versions if one.seq <= seq)))
+        return lambda writer: weave.content(weave.versions_of({writer}))
+
     def merge(
         self, scene: Scene, path: str, chain: Chain, sides: Sequence[str], labels: Sequence[str]
     ) -> MergeResult | None:
@@ -111,10 +118,11 @@ class Board:
         entries = [{path: None if oid is None else Entry(mode, oid)} for oid in oids]
         return self._merges.merge_versions(entries[0], entries[1:], labels)
 
-    def merge_text(self, chain: Chain, one: str, other: str, labels: tuple[str, str, str]) -> tuple[bytes, int]:
-        """The merge of two versions as text with diff3 markers, and how many conflicts it has. Blocks."""
-        ours, theirs = self.version_of(chain, one) or b"", self.version_of(chain, other) or b""
-        return self._merges.merge_file(chain.baseline.content or b"", ours, theirs, labels)
+    def merge_text(
+        self, chain: Chain, ours: bytes | None, theirs: bytes | None, labels: tuple[str, str, str]
+    ) -> tuple[bytes, int]:
+        """The merge of two contents as text with diff3 markers, and how many conflicts it has. Blocks."""
+        return self._merges.merge_file(chain.baseline.content or b"", ours or b"", theirs or b"", labels)
 
     def weave_of(self, chain: Chain) -> Weave:
         """The woven lines of a chain."""

@@ -1,29 +1,25 @@
-"""Resolving one conflict: merge, keep, reconcile, run again, dismiss; and the merge that an editor makes."""
+"""Resolving one conflict: merge, keep, reconcile, run again, dismiss."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from sidecar.a2.editor_merges import EditorMerges, permissions
 from sidecar.a2.plans import Plan, Plans, facts_of, snapshot_id
 from sidecar.a2.reconcile import reconcile_prompt
 from sidecar.a2.versions import USER, Chain
 from sidecar.a2.witness import Scene
-from sidecar.git.blobs import store_bytes
 from sidecar.git.journal import Target
 from sidecar.jobs.new_job import NewJob
 from sidecar.model.a2_outputs import (
-    AppliedMergeOutput,
-    MergeInputsOutput,
     Preview,
     PreviewFile,
     PreviewJob,
     PreviewOutput,
     ReplacedJob,
     ResolvedOutput,
-    VersionOutput,
 )
 from sidecar.model.conflict import Conflict
 from sidecar.model.errors import SidecarError, invalid
@@ -33,12 +29,11 @@ if TYPE_CHECKING:
     from sidecar.a2.service import A2
 
 
-class Resolver:
+class Resolver(EditorMerges):
     """Repairs of single conflicts of the open run."""
 
     def __init__(self, a2: A2, plans: Plans) -> None:
-        self._a2 = a2
-        self._plans = plans
+        super().__init__(a2, plans)
         self._reconciling: dict[str, Conflict] = {}
 
     # -- resolve ------------------------------------------------------------------------------------------------
@@ -134,7 +129,7 @@ class Resolver:
         action = f"becomes the merge of {' and '.join(names[side] for side in sides)}"
         if entry is None:
             return Target("absent"), action
-        return Target("link" if entry.mode == "120000" else "file", entry.oid, _permissions(entry.mode)), action
+        return Target("link" if entry.mode == "120000" else "file", entry.oid, permissions(entry.mode)), action
 
     def _kept(
         self, scene: Scene, conflict: Conflict, chain: Chain, jobs: list[Job], job_id: str | None
@@ -153,7 +148,7 @@ class Resolver:
             return Target("absent"), f"is removed, as {job.label} did"
         if not last.oid:
             raise invalid("jobId", f"{job.label}'s version was too large to be stored", "Use rerun or dismiss.")
-        return Target("link" if last.mode == "120000" else "file", last.oid, _permissions(last.mode)), action
+        return Target("link" if last.mode == "120000" else "file", last.oid, permissions(last.mode)), action
 
     async def _names(self, sides: Sequence[str]) -> dict[str, str]:
         jobs = {job.job_id: job for job in self._a2.run_jobs()}
@@ -191,75 +186,6 @@ class Resolver:
         if conflict is not None and job.status == "done" and scene is not None:
             await self._plans.settle(scene, [conflict.path], "reconciled", [one.job_id for one in conflict.jobs], None)
 
-    # -- the editor's merge -------------------------------------------------------------------------------------
-
-    async def merge_inputs(self, conflict_id: str, job_ids: list[str] | None) -> MergeInputsOutput:
-        """Base, versions and the marked merge of a text file."""
-        scene = await self._plans.scene()
-        conflict = self._plans.conflict(conflict_id)
-        chain = self._a2.board.chains.get(conflict.path)
-        jobs = [job for job in await self._plans.jobs_of_run([job.job_id for job in conflict.jobs])]
-        chosen = [job for job in jobs if job_ids is None or job.job_id in job_ids][:2]
-        if chain is None or chain.binary or len(chosen) < 2 or chain.newest.content is None:
-            raise invalid("conflictId", f"{conflict.path} cannot be merged as text", "Use keep, reconcile or rerun.")
-        one, other = chosen
-        labels = (f"{one.label} {one.title}", "baseline", f"{other.label} {other.title}")
-
-        def work() -> tuple[list[bytes | None], bytes, int]:
-            versions = [self._a2.board.version_of(chain, job.job_id) for job in chosen]
-            marked, count = self._a2.board.merge_text(chain, one.job_id, other.job_id, labels)
-            return versions, marked, count
-
-        versions, marked, count = await asyncio.to_thread(work)
-        return MergeInputsOutput(
-            path=conflict.path,
-            base=_text(chain.baseline.content),
-            versions=[
-                VersionOutput(job_id=job.job_id, label=job.label, title=job.title, text=_text(version))
-                for job, version in zip(chosen, versions, strict=True)
-            ],
-            marked=marked.decode("utf-8", "replace"),
-            conflicts=count,
-            disk_hash=await self._disk_hash(scene, conflict.path),
-        )
-
-    async def _disk_hash(self, scene: Scene, path: str) -> str:
-        known = scene.now_known(path)
-        return hashlib.sha256(f"{path}\0{known.oid}\0{known.mode}".encode("utf-8", "surrogatepass")).hexdigest()
-
-    async def apply_merge(self, conflict_id: str, text: str, expected_hash: str) -> AppliedMergeOutput:
-        """Writes the editor's merge."""
-        scene = await self._plans.scene()
-        conflict = self._plans.conflict(conflict_id)
-        if await self._disk_hash(scene, conflict.path) != expected_hash:
-            raise SidecarError(
-                "stale-token",
-                f"{conflict.path} changed on disk while it was being merged; nothing was written.",
-                "Read codex_merge_inputs again and merge anew.",
-                {"path": conflict.path},
-            )
-        data = text.encode()
-
-        def store() -> str:
-            with self._a2.repository.plumbing() as git:
-                return store_bytes(git, data)
-
-        mode = scene.now_known(conflict.path).mode or "100644"
-        target = Target("file", await asyncio.to_thread(store), _permissions(mode))
-        jobs = await self._plans.jobs_of_run([job.job_id for job in conflict.jobs])
-        empty = Preview(text="", files=[], jobs=[], user_edits=[], untouched=[])
-        plan = Plan(empty, [conflict.path], jobs, {conflict.path: target})
-        done = await self._plans.act(scene, plan, f"before {conflict.path} is merged", "merged in the editor")
-        return AppliedMergeOutput(conflict_id=conflict_id, path=conflict.path, snapshot_id=snapshot_id(done))
-
-
-def _permissions(mode: str) -> int:
-    return 0o755 if mode == "100755" else 0o644
-
 
 def _labels(jobs: Sequence[Job]) -> str:
     return " and ".join(job.label for job in jobs)
-
-
-def _text(content: bytes | None) -> str | None:
-    return None if content is None else content.decode("utf-8", "replace")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Awaitable, Callable
 from typing import Literal
 
 from sidecar.git.baseline import Baselines
@@ -27,6 +28,8 @@ class Runs:
         self._baselines = baselines
         self._lock = asyncio.Lock()
         self.open: Run | None = None
+        self.closing: Callable[[Run], Awaitable[None]] | None = None
+        """Keeps what has to be known of a run after its end; called before it closes."""
 
     async def load(self) -> None:
         """Takes up the open run after a restart."""
@@ -72,6 +75,8 @@ class Runs:
 
     async def _close(self, because: str) -> None:
         assert self.open is not None
+        if self.closing is not None:
+            await self.closing(self.open)
         self.open.closed_at, self.open.closed_because = now(), because
         await self._journal.save(self.open)
         self.open = None

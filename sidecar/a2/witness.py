@@ -264,6 +264,7 @@ class Witness:
         Args:
             writers: who made it; None: whoever could have at that time.
         """
+        seen_at = now()  # Hearing every worker takes time, in which one of them may end.
         await self._learn_base(scene, found)
         fresh = {path: one for path, one in found.items() if not one.same_as(scene.now_known(path))}
         whose = {path: self._whose(scene, path, one) if writers is None else writers for path, one in fresh.items()}
@@ -275,7 +276,7 @@ class Witness:
         new = [
             StoredVersion(
                 path, scene.history.next_seq(), one.oid, one.mode, whose[path],
-                "ambiguous" if len(whose[path]) > 1 else "seen", now(),
+                "ambiguous" if len(whose[path]) > 1 else "seen", seen_at,
             )
             for path, one in fresh.items()
         ]  # fmt: skip

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from sidecar.cli import a2_texts, exits
 from sidecar.cli.asking import terminal
 from sidecar.cli.command import PROGRAM, Command
-from sidecar.cli.connect import connect
+from sidecar.cli.connect import connect, control
 from sidecar.cli.flags import read_text
 from sidecar.cli.output import Output
-from sidecar.cli.repair import Mended, Mender, left_by
+from sidecar.cli.repair import Mended, Mender, OnConflict, left_by
 from sidecar.cli.rounds import Ended, run_round
 from sidecar.cli.texts import plural
 from sidecar.model.errors import SidecarError, invalid
@@ -27,9 +27,13 @@ Starts one worker for each task, shows what they do, then their answers, their f
 Writing workers come first, since they are the ones that can be refused; a refused task stops the round. When two
 workers come into each other's way a line says so at once. Afterwards --on-conflict decides: `ask` (the default) shows
 each conflict and asks, at a terminal; `merge` merges what merges cleanly; `rerun` rolls back the files of the workers
-in conflict and runs these again one by one; `keep-going` only shows them. Before each repair a snapshot is saved.
+in conflict and runs these again one by one; `keep-going` only shows them. Without it the setting
+codexSidecar.conflicts.onConflict of an editor that serves this repository decides, if there is one. Before each repair
+a snapshot is saved.
 The exit code is 1 when a conflict is left open. Ctrl-C stops the workers; a second Ctrl-C kills them.
 """
+
+ON_CONFLICT: tuple[OnConflict, ...] = get_args(OnConflict)
 
 
 def _add_flags(parser: argparse.ArgumentParser) -> None:
@@ -44,9 +48,10 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
         )
     parser.add_argument(
         "--on-conflict",
-        choices=["ask", "merge", "rerun", "keep-going"],
-        default="ask",
-        help="What to do about conflicts. Default: ask; without a terminal that is keep-going.",
+        choices=ON_CONFLICT,
+        default=None,
+        help="What to do about conflicts. Default: the editor's setting, else ask; without a terminal ask is "
+        "keep-going.",
     )
     parser.add_argument(
         "--on-dirty",
@@ -100,6 +105,7 @@ class Whole:
 async def _run(found: argparse.Namespace, out: Output) -> int:
     spawns = _spawns(found)
     async with connect(found.repo) as client:
+        how = found.on_conflict or (await _announced(found.repo) if found.write else "ask")
         ended = await run_round(client, spawns, out)
         out.text(a2_texts.results(ended.results))
         run = (await client.call("codex_status", {}))["run"]
@@ -107,7 +113,7 @@ async def _run(found: argparse.Namespace, out: Output) -> int:
         writing = [one["jobId"] for one, asked in zip(ended.results, spawns, strict=False) if _may_write(asked)]
         if writing:
             mender = Mender(client, writing, out, terminal(out))
-            whole.mended = await mender.mend("keep-going" if ended.interrupted else found.on_conflict)
+            whole.mended = await mender.mend("keep-going" if ended.interrupted else how)
             left = [(result, await left_by(client, result)) for result in whole.lasting]
             whole.left = [(result, paths) for result, paths in left if paths]
     closing = _closing(whole)
@@ -116,6 +122,22 @@ async def _run(found: argparse.Namespace, out: Output) -> int:
     if whole.interrupted:
         out.note("interrupted; the workers of this round were stopped, what they had written stays in the tree.")
     return _exit_code(whole)
+
+
+async def _announced(repo: str | None) -> OnConflict:
+    """What the editor's setting says to do about conflicts; `ask` without one.
+
+    Raises:
+        SidecarError: the sidecar does not answer.
+    """
+    try:
+        answer = await control(repo, "settings")
+    except SidecarError as exc:
+        if exc.kind != "invalid-arguments":
+            raise
+        answer = None  # A sidecar of an older version does not know the question.
+    how: OnConflict = answer["conflicts"]["onConflict"] if answer is not None else "ask"
+    return how if how in ON_CONFLICT else "ask"
 
 
 def _may_write(arguments: dict[str, Any]) -> bool:

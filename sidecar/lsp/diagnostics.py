@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 
 from lsprotocol import types
 
-from sidecar.a2 import messages
-from sidecar.lsp.contents import Contents, View
+from sidecar.a2 import lines, messages
+from sidecar.lsp.contents import READ_BYTES_MAX, Contents, View, signature
 from sidecar.lsp.findings import Ended, Findings, in_order, places
 from sidecar.lsp.links import Links
 from sidecar.lsp.paths import Paths
@@ -60,6 +60,7 @@ class Diagnoses:
         self._findings = findings
         self._links = links
         self._kept: dict[str, tuple[object, list[types.Diagnostic]]] = {}
+        self._hunks: dict[str, tuple[object, types.Range]] = {}
 
     async def of_conflicts(self, path: str, conflicts: list[Conflict], run_id: str | None) -> list[types.Diagnostic]:
         """The problems of a file's conflicts; made anew where the conflicts, the file or its buffer changed."""
@@ -76,12 +77,38 @@ class Diagnoses:
     def forget(self, paths: set[str]) -> None:
         """Keeps what was made for these files only."""
         self._kept = {path: kept for path, kept in self._kept.items() if path in paths}
+        self._hunks = {path: kept for path, kept in self._hunks.items() if path in paths}
+
+    async def of_unclaimed(self, path: str, run_id: str | None) -> types.Diagnostic:
+        """The hint at a change that nobody reported, where the file first differs from the baseline."""
+        # Only the signature is looked at each time: there may be as many of these files as `UNCLAIMED_MAX`.
+        known = await asyncio.to_thread(signature, self._paths.absolute(path))
+        buffer = self._contents.buffer(path)
+        key = (known, None if buffer is None else hash(buffer), run_id, self._paths.uri(path))
+        if (kept := self._hunks.get(path)) is None or kept[0] != key:
+            self._hunks[path] = kept = (key, await self._first_hunk(path))
+        return unclaimed_change(kept[1])
+
+    async def _first_hunk(self, path: str) -> types.Range:
+        """In whole lines; the file's beginning where it is new, gone, binary or too large to compare."""
+        view = await self._contents.view(path)
+        if view.disk is None:
+            return START
+        try:
+            base = await self._findings.stored_version(path, "base")
+        except (SidecarError, OSError) as exc:
+            logger.warning("cannot read the baseline of a file: %s", exc)
+            return START
+        if base is None or len(base) > READ_BYTES_MAX:
+            return START
+        where = await asyncio.to_thread(_first_difference, base, view.disk.lines)
+        return view.range(where)
 
     async def _of_conflict(self, conflict: Conflict, view: View, run_id: str | None) -> types.Diagnostic:
-        lines = places(conflict)
+        where = places(conflict)
         jobs = in_order(conflict)
         return types.Diagnostic(
-            range=view.range(lines[0] if lines else None),
+            range=view.range(where[0] if where else None),
             severity=SEVERITIES[conflict.severity],
             code=conflict.kind,
             source=SOURCE,
@@ -125,9 +152,18 @@ def _range_in(content: bytes, where: LineRange, view: View, units: Callable[[str
     return rows.range(Shift.between(view.disk.lines, rows.lines).range(where))
 
 
-def unclaimed_change() -> types.Diagnostic:
+def _first_difference(base: bytes, now: list[bytes]) -> LineRange | None:
+    """The lines of the first hunk; where it only removed lines, the line behind them."""
+    old = lines.split(base)
+    if any(b"\0" in line for content in (old, now) for line in content):
+        return None
+    hunks = lines.diff(old, now).hunks
+    return LineRange(hunks[0].new_start + 1, max(hunks[0].new_end, hunks[0].new_start + 1)) if hunks else None
+
+
+def unclaimed_change(where: types.Range) -> types.Diagnostic:
     return types.Diagnostic(
-        range=START,
+        range=where,
         severity=types.DiagnosticSeverity.Hint,
         code=UNCLAIMED,
         source=SOURCE,
@@ -242,7 +278,7 @@ class DiagnosticsPublisher:
         if wanted.conflicts:
             found += await self._diagnoses.of_conflicts(path, wanted.conflicts, self._run_id())
         if wanted.unclaimed:
-            found.append(unclaimed_change())
+            found.append(await self._diagnoses.of_unclaimed(path, self._run_id()))
         return found
 
     async def _reports(self) -> dict[str, list[types.Diagnostic]]:

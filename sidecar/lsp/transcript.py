@@ -88,16 +88,23 @@ class Transcript:
             del self._items[item]
         return key
 
-    def page(self, job: Content) -> str:
+    @property
+    def shortened(self) -> bool:
+        """Whether the page has lost its oldest lines."""
+        return self._left_out > 0
+
+    def page(self, job: Content, log: str | None = None) -> str:
         """The whole page.
 
         Args:
             job: as `codex_status` shows it.
+            log: the URI of all that the worker printed; stands at the end of a page that was shortened.
         """
         head = [f"# {job['label']} · {escaped(job['title'])}", "", self._about(job), ""]
         if self._left_out:
             head += [f"*{self._left_out} earlier lines are left out; `codex_events` has them all.*", ""]
-        return "\n".join(head) + "\n" + "\n".join(self._sections.values())
+        tail = f"\n---\n\n[Open full log]({log})\n" if self.shortened and log is not None else ""
+        return "\n".join(head) + "\n" + "\n".join(self._sections.values()) + tail
 
     def _about(self, job: Content) -> str:
         writes = "read only" if job["sandbox"] == "read-only" else "can edit files"

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sidecar.jobs.attempt_files import SPOOL
 from sidecar.lsp.document_files import DocumentFiles
+from sidecar.lsp.paths import file_uri
 from sidecar.lsp.transcript import Transcript, name
 from sidecar.model import limits
 from sidecar.model.errors import SidecarError
@@ -130,7 +132,16 @@ class Transcripts:
             while not followed.ended and await self._read_page(followed):
                 continue
             followed.ended = followed.ended and job["status"] in FINAL_STATUSES
-            return followed.transcript.page(job)
+            log = await asyncio.to_thread(self._log, followed.job_id) if followed.transcript.shortened else None
+            return followed.transcript.page(job, log)
+
+    def _log(self, job_id: str) -> str | None:
+        """The URI of what the job's last attempt has printed; None where there is nothing. Blocks."""
+        if self._caller.core is None:
+            return None
+        directory = self._caller.core.state_dir / "jobs" / job_id
+        found = [path for path in directory.glob(f"*/{SPOOL}") if path.parent.name.isdecimal()]
+        return file_uri(str(max(found, key=lambda path: int(path.parent.name)))) if found else None
 
     async def _read_page(self, followed: _Followed) -> bool:
         """Takes the next page; False where there is none yet, or none any more."""

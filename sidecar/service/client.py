@@ -42,7 +42,7 @@ async def control(
 
     Args:
         repo: a directory of the repository; None: the current one.
-        op: `status`, `stop`, `replace` or `exit-code`.
+        op: `status`, `settings`, `stop`, `replace` or `exit-code`.
         wait_for_end: wait up to so many seconds for the process's end after its answer.
         fields: the rest of the request.
 

@@ -33,6 +33,8 @@ async def _answer(server: Server, request: dict[str, Any]) -> dict[str, Any]:
     op = request.get("op")
     if op == "status":
         return server.status()
+    if op == "settings":
+        return await server.announced()
     if op == "exit-code":
         return {"code": await server.connections.exit_code(str(request.get("connection")))}
     if op == "stop":
@@ -46,4 +48,4 @@ async def _answer(server: Server, request: dict[str, Any]) -> dict[str, Any]:
         if replaced:
             server.request_end(f"version {version} takes over")
         return {"replaced": replaced, "version": __version__, "pid": os.getpid()}
-    raise invalid("op", "expected status, stop, replace or exit-code")
+    raise invalid("op", "expected status, settings, stop, replace or exit-code")

@@ -150,6 +150,11 @@ class Server:
             "log": os.path.join(self._place.state_dir, LOG),
         }
 
+    async def announced(self) -> dict[str, Any]:
+        """Those settings that the terminal's commands follow, as a client announced them last; else the defaults."""
+        core = await asyncio.shield(self._core)
+        return {"conflicts": {"onConflict": core.settings.conflicts.on_conflict}}
+
     def _active_jobs(self) -> int:
         if self._core.done() and not self._core.cancelled() and self._core.exception() is None:
             return self._core.result().active_jobs()

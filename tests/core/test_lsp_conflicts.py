@@ -319,6 +319,50 @@ async def test_unclaimed_changes_are_hints(world: World) -> None:
         await cleared(client, world.uri("src/app.py"))
 
 
+@pytest.mark.parametrize(
+    ("base", "now", "where"),
+    [
+        (b"a\nb\nc\nd\n", b"a\nB1\nB2\nc\nD\n", span((1, 0), (2, 2))),
+        (b"a\nb\nc\n", b"a\nc\n", span((1, 0), (1, 1))),
+        (b"a\nb\nc\n", b"a\nb\n", span((1, 0), (1, 1))),
+        (b"a\n", b"a", span((0, 0), (0, 1))),
+        (b"a\nb\n", b"a\nb\n", span((0, 0), (0, 0))),
+        (b"a\nb\n", b"", span((0, 0), (0, 0))),
+        (b"a\n\0\n", b"a\nb\n", span((0, 0), (0, 0))),
+        (b"a\nb\n", b"a\n\0\n", span((0, 0), (0, 0))),
+        (b"a\nb\n", None, span((0, 0), (0, 0))),
+        (None, b"a\nb\n", span((0, 0), (0, 0))),
+    ],
+)
+async def test_an_unclaimed_change_stands_at_its_first_hunk(
+    world: World, base: bytes | None, now: bytes | None, where: dict[str, Any]
+) -> None:
+    if base is not None:
+        world.a2.versions["notes.txt", "base"] = base
+    if now is not None:
+        (Path(world.core.top) / "notes.txt").write_bytes(now)
+    async with world.editor() as client:
+        world.a2.unclaimed_paths = ["notes.txt"]
+        world.a2.publish()
+        assert (await problem(client, world.uri("notes.txt")))["range"] == where
+
+
+async def test_the_first_hunk_moves_with_the_file_and_is_compared_once(world: World) -> None:
+    world.a2.versions["notes.txt", "base"] = b"a\nb\nc\n"
+    (Path(world.core.top) / "notes.txt").write_bytes(b"A\nb\nc\n")
+    async with world.editor() as client:
+        uri = world.uri("notes.txt")
+        world.a2.unclaimed_paths = ["notes.txt"]
+        world.a2.publish()
+        assert (await problem(client, uri))["range"] == span((0, 0), (0, 1))
+        world.a2.put(overlap())  # Another round, for another file.
+        await problem(client, world.uri("src/app.py"))
+        assert world.a2.read.count(("notes.txt", "base")) == 1
+        (Path(world.core.top) / "notes.txt").write_bytes(b"a\nb\nlonger\n")
+        world.a2.publish()
+        await eventually(lambda: (problems(client, uri) or [{}])[0].get("range") == span((2, 0), (2, 6)))
+
+
 async def test_thousands_of_unclaimed_files_do_not_flood_the_editor(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,7 @@ import re
 import time
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import msgspec
 import pytest
@@ -403,6 +403,25 @@ def test_a_long_story_keeps_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "word 198" in text
     assert "word 1\n" not in text
     assert "… 45 lines left out …\n45\n46\n47\n48\n49" in text
+
+
+async def test_a_shortened_story_ends_with_a_link_to_all_of_it(
+    world: World, story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transcript, "LINES_MAX", 20)
+    for attempt in (9, 10):
+        (world.core.state_dir / "jobs" / "job-w3" / str(attempt)).mkdir(parents=True)
+        (world.core.state_dir / "jobs" / "job-w3" / str(attempt) / "events.jsonl").write_text(f"{attempt}\n")
+    async with world.editor(capabilities=VIRTUAL) as client:
+        story.tell("message", kind="message", text="word")
+        assert "Open full log" not in await read(client, URI)
+        for number in range(20):
+            story.tell("message", kind="message", text=f"word {number}")
+        text = await read(client, URI)
+        assert "earlier lines are left out" in text
+        link = re.fullmatch(r"\[Open full log\]\((file://.+)\)", text.splitlines()[-1])
+        assert link is not None
+        assert Path(unquote(link[1].removeprefix("file://"))).read_text() == "10\n"
 
 
 def test_names_of_files_are_plain() -> None:

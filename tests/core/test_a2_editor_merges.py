@@ -1,0 +1,135 @@
+"""The merge in an editor, two versions at a time, with real workers and real git."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sidecar.model.errors import SidecarError
+from tests.core.test_a2_round import TEXT, edit, report
+from tests.support.repo import make_repo
+from tests.support.round import Round, open_round, until
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Path:
+    return make_repo(tmp_path / "repo", {"app.py": TEXT})
+
+
+def wrote(round_: Round, job_id: str, word: str) -> bool:
+    """Whether this worker's whole edit is known."""
+    scene = round_.core.a2.witness.scene
+    newest = scene.history.newest("app.py") if scene is not None else None
+    data = (round_.repo / "app.py").read_bytes()
+    oid = hashlib.sha1(b"blob %d\0%s" % (len(data), data)).hexdigest()
+    return f"{word}\n".encode() in data and newest is not None and (newest.writers, newest.oid) == ((job_id,), oid)
+
+
+async def three(round_: Round) -> tuple[list[str], str]:
+    """Three workers in one file at once: w1 changes line 2, w2 line 4, w3 line 9; their ids and the conflict's."""
+    # Three write at once only where the limit lets them.
+    round_.core.apply_settings({"limits": {"write": 3}})
+
+    def when(word: str) -> dict[str, Any]:
+        """A worker that waits without a command, so that whatever is written meanwhile cannot be its own."""
+        return {"until": {"path": str(round_.repo.parent / "gate"), "holds": word}}
+
+    gate = round_.repo.parent / "gate"
+    gate.write_text("")
+    # By a rename, which nobody can meet half done.
+    steps = {"first": edit(2, "two"), "second": edit(4, "four"), "third": edit(9, "nine")}
+    jobs = [await round_.write(word, step | when(word), report("app.py") | when("end")) for word, step in steps.items()]
+    for job, word, line in zip(jobs, steps, ("two", "four", "nine"), strict=True):
+        with gate.open("a") as file:
+            file.write(f"{word}\n")
+        # Two writes between two looks would be one; so the next one writes when this one's is known.
+        await until(functools.partial(wrote, round_, job["jobId"], line), f"the edit of {job['label']}")
+    with gate.open("a") as file:
+        file.write("end\n")
+    assert await round_.ended(*jobs) == ["done", "done", "done"]
+    (conflict,) = await round_.conflicts()
+    assert {job["jobId"] for job in conflict["jobs"]} == {job["jobId"] for job in jobs}
+    return [job["jobId"] for job in jobs], conflict["conflictId"]
+
+
+def only(*edits: tuple[int, str]) -> str:
+    """The file with only these lines changed."""
+    text = TEXT
+    for number, words in edits:
+        text = text.replace(f"line {number}\n", f"{words}\n")
+    return text
+
+
+ONE, TWO, THREE = (2, "two"), (4, "four"), (9, "nine")
+
+
+async def inputs(round_: Round, conflict: str, *jobs: str) -> dict[str, Any]:
+    more = {"jobIds": list(jobs)} if jobs else {}
+    return await round_.call("codex_merge_inputs", conflictId=conflict, **more)
+
+
+async def test_job_ids_name_the_two_that_are_merged(repo: Path) -> None:
+    async with open_round(repo) as round_:
+        jobs, conflict = await three(round_)
+        for chosen, edits in (((0, 1), (ONE, TWO)), ((0, 2), (ONE, THREE)), ((2, 1), (THREE, TWO))):
+            found = await inputs(round_, conflict, *(jobs[number] for number in chosen))
+            assert [version["jobId"] for version in found["versions"]] == [jobs[number] for number in chosen]
+            assert [version["text"] for version in found["versions"]] == [only(edit) for edit in edits]
+            assert (found["base"], found["marked"], found["conflicts"]) == (TEXT, only(*edits), 0)
+        assert await inputs(round_, conflict) == await inputs(round_, conflict, jobs[0], jobs[1])
+        for wrong in ([jobs[0], "job-nobody"], ["job-nobody"], [jobs[0]], [jobs[0], jobs[0]], jobs):
+            with pytest.raises(SidecarError, match="jobIds") as caught:
+                await inputs(round_, conflict, *wrong)
+            assert caught.value.kind == "invalid-arguments"
+
+
+async def test_a_merge_of_two_is_followed_by_the_third(repo: Path) -> None:
+    async with open_round(repo) as round_:
+        jobs, conflict = await three(round_)
+        first = await inputs(round_, conflict, jobs[0], jobs[2])
+        # What a person made of it by hand must survive the next merge.
+        text = only(ONE, THREE).replace("line 6\n", "six by hand\n")
+        done = await round_.call("codex_apply_merge", conflictId=conflict, text=text, expectedHash=first["diskHash"])
+        assert done["snapshotId"]
+        assert (repo / "app.py").read_text() == text
+        assert [one["conflictId"] for one in await round_.conflicts()] == [conflict], "w2's part is missing"
+        with pytest.raises(SidecarError) as caught:
+            await round_.call("codex_apply_merge", conflictId=conflict, text="x", expectedHash=first["diskHash"])
+        assert caught.value.kind == "stale-token"
+        apart = await inputs(round_, conflict, jobs[0], jobs[2])
+        assert [version["text"] for version in apart["versions"]] == [only(ONE), only(THREE)]
+    async with open_round(repo) as round_:
+        second = await inputs(round_, conflict)
+        assert [version["jobId"] for version in second["versions"]] == [jobs[0], jobs[1]]
+        assert [version["text"] for version in second["versions"]] == [text, only(TWO)]
+        assert second["marked"] == text.replace("line 4\n", "four\n")
+        assert second == await inputs(round_, conflict, jobs[0], jobs[1])
+        asked = {"conflictId": conflict, "text": second["marked"], "expectedHash": second["diskHash"]}
+        await round_.call("codex_apply_merge", **asked)
+        assert (repo / "app.py").read_text() == second["marked"]
+        assert await round_.conflicts() == []
+        (settled,) = (await round_.call("codex_conflicts"))["settled"]
+        assert (settled["how"], sorted(settled["jobIds"])) == ("merged in the editor", sorted(jobs))
+
+
+async def test_what_a_person_adds_to_a_merge_stays_in_it(repo: Path) -> None:
+    by_hand = (6, "six by hand")
+    async with open_round(repo) as round_:
+        _, conflict = await three(round_)
+        first = await inputs(round_, conflict)
+        asked = {"conflictId": conflict, "text": first["marked"], "expectedHash": first["diskHash"]}
+        await round_.call("codex_apply_merge", **asked)
+        second = await inputs(round_, conflict)
+        (repo / "app.py").write_text(only(ONE, TWO, by_hand))
+        asked = {"conflictId": conflict, "text": second["marked"], "expectedHash": second["diskHash"]}
+        with pytest.raises(SidecarError) as caught:
+            await round_.call("codex_apply_merge", **asked)
+        assert caught.value.kind == "stale-token"
+        assert (repo / "app.py").read_text() == only(ONE, TWO, by_hand)
+        again = await inputs(round_, conflict)
+        assert [version["text"] for version in again["versions"]] == [only(ONE, TWO, by_hand), only(THREE)]
+        assert again["marked"] == only(ONE, TWO, by_hand, THREE)
