@@ -117,8 +117,7 @@ class A2:
             await asyncio.to_thread(self.snapshots_store.expire, self.settings().snapshots.keep_days)
             writing = any(live.job.access == "write" for live in self.manager.live.values())
             if not writing and (self.state_dir / "trash").exists():
-                async with self.repairing:
-                    await asyncio.to_thread(self.repairs.empty_trash)
+                await asyncio.to_thread(self.repairs.empty_trash)
         except SidecarError as exc:
             logger.error("tidying: %s", exc.message)
 
@@ -341,7 +340,8 @@ class A2:
                 raise SidecarError("busy", "Write jobs or a repair of the open run are not finished.", "Wait for them.")
             await self.look()
             await self.runs.begin()
-        run = self.runs.open or await self.open_run(mode, unfinished)
+        if (run := self.runs.open) is None or run.head != await self.runs.head():  # A person's commit may close it.
+            run = await self.open_run(mode, unfinished)
         return BaselineOutput(
             run_id=run.run_id, head=run.head, tree=run.tree or "", recorded_at=iso(run.recorded_at) or "",
             files=run.files, snapshot_id=run.snapshot_id,

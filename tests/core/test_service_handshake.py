@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
@@ -134,10 +135,13 @@ async def test_a_first_line_that_dribbles_in_is_cut_off_too(repo: Path, monkeypa
 
     def use(raw: Raw) -> bytes:
         try:
-            for _ in range(200):
+            for _ in range(1500):
                 raw.sock.sendall(b" ")
                 time.sleep(0.02)
         except OSError:
+            # Bytes that the service left unread reset the connection, and the reset may come before its answer.
+            with contextlib.suppress(ConnectionResetError):
+                return raw.read()
             return raw.read()
         pytest.fail("the service went on reading")
 
