@@ -21,7 +21,7 @@ from tests.support.tree import bench, kept_blobs, nasty_repo, work_of_workers
 from tests.support.trials import Scene, Trials, copied, count_changes, crash_once, kill_once, make_scene, trials
 
 WRITERS_SECONDS = float(os.environ.get("CODEX_SIDECAR_WRITERS_SECONDS", "3"))
-KILLS = int(os.environ.get("CODEX_SIDECAR_KILL_TRIALS", "60"))
+KILLS = int(os.environ.get("CODEX_SIDECAR_KILL_TRIALS", "100"))
 
 
 @pytest.fixture(scope="module")
