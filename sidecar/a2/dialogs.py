@@ -92,8 +92,12 @@ def roll_back(
     lines.append(f"Not touched: {', '.join([*kept, 'ignored files', 'commits', 'branches', 'the index'])}.")
     if len(rerun) > 1:
         lines.append("Then these workers run again one by one, each told what the ones before it changed.")
-    lines.append(_snapshot_kept(snapshot, keep_days))
+    if paths or not rerun:
+        lines.append(_snapshot_kept(snapshot, keep_days))
     buttons = (ROLL_BACK_AND_RERUN, REVIEW_FIRST) if rerun else (SAVE_AND_ROLL_BACK, ROLL_BACK_AND_RERUN, REVIEW_FIRST)
+    if rerun and not paths:
+        # What is in conflict is as it was at the baseline, so no file has to move and none is kept aside.
+        return Dialog(f"{again.removeprefix(' and ').capitalize()}?", "\n".join(lines), buttons)
     return Dialog(f"Roll back {where} to the baseline{again}?", "\n".join(lines), buttons)
 
 

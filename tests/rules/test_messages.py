@@ -344,6 +344,13 @@ def test_cancel_all_names_every_worker() -> None:
     assert dialogs.cancel_all([(W3, 0)]).detail == 'w3 "cleanup"'
 
 
+def test_to_run_again_without_a_file_to_move_claims_no_roll_back_and_no_snapshot() -> None:
+    dialog = dialogs.roll_back([], [], keep_days=14, rerun=[W1, W2])
+    assert dialog.message == "Re-run w1, then w2?"
+    assert "snapshot" not in dialog.detail
+    assert "one by one" in dialog.detail
+
+
 def test_restore_mirrors_roll_back() -> None:
     dialog = dialogs.restore(
         "15:50", "before a roll back", ["a", "b"], removed=["b"], user_edits=[UserEdit("a", 1)], keep_days=14
