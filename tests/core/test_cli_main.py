@@ -13,8 +13,8 @@ from sidecar.cli.main import main
 from sidecar.model.errors import ERROR_KINDS
 
 COMMANDS = (
-    "lsp", "mcp", "run", "spawn", "spawn-group", "wait-any", "events", "result", "status", "cancel", "resume", "baseline", "conflicts",
-    "resolve", "rollback", "rerun", "snapshots", "restore", "report", "doctor", "install",
+    "lsp", "mcp", "run", "spawn", "spawn-group", "wait-any", "events", "result", "status", "cancel", "resume",
+    "baseline", "conflicts", "resolve", "rollback", "rerun", "snapshots", "restore", "report", "doctor", "install",
     "uninstall", "daemon", "demo",
 )  # fmt: skip
 
