@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import msgspec
 
 from sidecar.a2.editor_merges import EditorMerges, permissions
-from sidecar.a2.plans import Plan, Plans, facts_of, snapshot_id
+from sidecar.a2.plans import Plan, facts_of, snapshot_id
 from sidecar.a2.reconcile import reconcile_prompt
 from sidecar.a2.versions import USER, Chain
 from sidecar.a2.witness import Scene
@@ -25,16 +27,17 @@ from sidecar.model.conflict import Conflict
 from sidecar.model.errors import SidecarError, invalid
 from sidecar.model.job import Job
 
-if TYPE_CHECKING:
-    from sidecar.a2.service import A2
+RECONCILE = "reconcile"
+"""The kind of fact that says which conflict a job reconciles; another sidecar may see its end."""
+
+
+class _Reconciling(msgspec.Struct, frozen=True):
+    path: str
+    jobs: list[str]
 
 
 class Resolver(EditorMerges):
     """Repairs of single conflicts of the open run."""
-
-    def __init__(self, a2: A2, plans: Plans) -> None:
-        super().__init__(a2, plans)
-        self._reconciling: dict[str, Conflict] = {}
 
     # -- resolve ------------------------------------------------------------------------------------------------
 
@@ -173,7 +176,8 @@ class Resolver(EditorMerges):
             "expected_files": [conflict.path],
         }  # fmt: skip
         made = await self._a2.manager.spawn(NewJob(prompt, dict(client.env), facts), on_dirty="refuse")
-        self._reconciling[made.job_id] = conflict
+        about = msgspec.json.encode(_Reconciling(conflict.path, [one.job_id for one in conflict.jobs]))
+        await self._a2.journal.add_facts(scene.history.run_id, [(RECONCILE, made.job_id, about)])
         return ResolvedOutput(
             conflict_id=conflict.conflict_id, strategy="reconcile", snapshot_id=None, files=[],
             jobs=[ReplacedJob(job_id=made.job_id, label=made.label, replaces=None)],
@@ -181,10 +185,13 @@ class Resolver(EditorMerges):
 
     async def job_ended(self, job: Job) -> None:
         """A reconcile worker that ended `done` has ended its conflict."""
-        conflict = self._reconciling.pop(job.job_id, None)
         scene = self._a2.witness.scene
-        if conflict is not None and job.status == "done" and scene is not None:
-            await self._plans.settle(scene, [conflict.path], "reconciled", [one.job_id for one in conflict.jobs], None)
+        if job.status != "done" or scene is None:
+            return
+        for job_id, data in await self._a2.journal.facts(scene.history.run_id, RECONCILE):
+            if job_id == job.job_id:
+                about = msgspec.json.decode(data, type=_Reconciling)
+                await self._plans.settle(scene, [about.path], "reconciled", about.jobs, None)
 
 
 def _labels(jobs: Sequence[Job]) -> str:

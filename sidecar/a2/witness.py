@@ -267,6 +267,9 @@ class Witness:
         seen_at = now()  # Hearing every worker takes time, in which one of them may end.
         await self._learn_base(scene, found)
         fresh = {path: one for path, one in found.items() if not one.same_as(scene.now_known(path))}
+        if fresh and writers is None:
+            # A worker says what it begins to write before it writes; on a busy machine that may not be read yet.
+            await self._catch_up()
         whose = {path: self._whose(scene, path, one) if writers is None else writers for path, one in fresh.items()}
         if any(not one for one in whose.values()) and writers is None:
             # Before a person is named, every worker is heard: its word may be under way.

@@ -50,6 +50,12 @@ class Round:
         found: list[dict[str, Any]] = (await self.call("codex_conflicts"))["conflicts"]
         return found
 
+    async def restart(self) -> None:
+        """Another sidecar takes over; the workers do not notice."""
+        await self.core.close()
+        self.core = await open_core(self.repo / ".git", self.repo)
+        self.caller = Caller(self.core, self.caller.client)
+
     async def act(self, tool: str, **arguments: Any) -> dict[str, Any]:
         """Both steps: the preview, then the act."""
         preview = await self.call(tool, **arguments)
@@ -72,10 +78,10 @@ async def open_round(repo: Path) -> AsyncIterator[Round]:
     state.mkdir(mode=0o700, exist_ok=True)
     worker = shlex.join([sys.executable, "-m", "sidecar.demo.worker"])
     env = {**os.environ, "CODEX_SIDECAR_CODEX": worker}
-    core = await open_core(repo / ".git", repo)
+    round_ = Round(await open_core(repo / ".git", repo), repo, env)
     try:
-        yield Round(core, repo, env)
+        yield round_
     finally:
-        for live in list(core.manager.live.values()):
-            await core.manager.cancel(live.job.job_id, force=True)
-        await core.close()
+        for live in list(round_.core.manager.live.values()):
+            await round_.core.manager.cancel(live.job.job_id, force=True)
+        await round_.core.close()
