@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from sidecar.jobs.attempt_files import SPOOL
 from sidecar.model.errors import SidecarError
 from tests.support.full_disk import ballast
 from tests.support.plain import ended, open_manager, task, until
@@ -35,6 +36,9 @@ async def main(disk: Path) -> dict[str, Any]:
             ),
             on_dirty="refuse",
         )
+        # Its first line must be out before there is no room for it: it would rightly fail otherwise.
+        spool = disk / "state" / "jobs" / first.job_id / "1" / SPOOL
+        await until(lambda: spool.exists() and b"thread T" in spool.read_bytes())
         await until(lambda: manager.live[first.job_id].job.status == "running")
         full = ballast(disk)
 
