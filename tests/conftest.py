@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# In CI a red run must come back: every change is tried with the same examples, and people's runs look for new ones.
+settings.register_profile("ci", derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") == "true" else "default")
 
 _KEPT = {"PATH", "LANG", "LC_ALL", "CI", "PYENV_ROOT", "PYENV_VERSION", "VIRTUAL_ENV", "COVERAGE_PROCESS_START"}
 

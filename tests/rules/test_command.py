@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sidecar.model.errors import SidecarError
@@ -241,6 +241,7 @@ toml_values = st.recursive(
 
 
 @given(toml_values)
+@example({"0\n": False})
 @settings(max_examples=300, deadline=None)
 def test_toml_comes_back_as_it_was(value: Any) -> None:
     text = to_toml(value)
