@@ -15,7 +15,7 @@ from sidecar.a2.messages import one_line
 from sidecar.mcp import difference
 from sidecar.mcp.transcript import printable, rendered
 from sidecar.mcp.uris import SCHEME, VIEWS, Address, View
-from sidecar.model.errors import SidecarError, invalid
+from sidecar.model.errors import invalid
 from sidecar.model.inputs import EventsInput
 from sidecar.tools import table
 from sidecar.tools.caller import Caller
@@ -121,7 +121,7 @@ def _shorter(value: Any, chars: int, items: int) -> Any:
 
 
 async def _transcript(caller: Caller, address: Address) -> str:
-    core = _core(caller)
+    core = caller.work_tree()
     for size in _PAGES:
         asked: dict[str, Any] = {"jobId": address.job_id, "maxBytes": size}
         if address.start is not None:
@@ -139,7 +139,7 @@ async def _transcript(caller: Caller, address: Address) -> str:
 
 
 async def _diff(caller: Caller, address: Address) -> str:
-    core = _core(caller)
+    core = caller.work_tree()
     job = await core.manager.job(address.job_id)
     first = 0
     if address.start is not None:
@@ -165,14 +165,3 @@ def _short_lines(lines: Iterable[str], room: int) -> Iterable[str]:
     for line in lines:
         text = printable(line)
         yield text if _size(text) < room else text[: room // 8] + "… (a longer line)"
-
-
-def _core(caller: Caller) -> Core:
-    if caller.core is None:
-        raise SidecarError(
-            "not-a-repository",
-            f"{caller.client.cwd} is not inside a Git repository.",
-            "Open a folder of a Git repository, or run `git init` there.",
-            {"directory": caller.client.cwd},
-        )
-    return caller.core

@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from sidecar.model.errors import SidecarError
+
 if TYPE_CHECKING:
     from sidecar.service.core import Core
 
@@ -35,3 +37,18 @@ class Caller:
     core: Core | None
     client: Client
     report_progress: Callable[[float, float | None, str], Awaitable[None]] | None = None
+
+    def work_tree(self) -> Core:
+        """The core of the repository in which the caller is.
+
+        Raises:
+            SidecarError: `not-a-repository`.
+        """
+        if self.core is None:
+            raise SidecarError(
+                "not-a-repository",
+                f"{self.client.cwd} is not inside a Git repository.",
+                "Open a folder of a Git repository, or run `git init` there.",
+                {"directory": self.client.cwd},
+            )
+        return self.core

@@ -50,13 +50,7 @@ async def call(name: str, arguments: object, caller: Caller) -> dict[str, Any]:
     if tool is None:
         raise invalid("name", f"no tool is called {name[:80]!r}", f"The tools are {', '.join(BY_NAME)}.")
     try:
-        if caller.core is None:
-            raise SidecarError(
-                "not-a-repository",
-                f"{caller.client.cwd} is not inside a Git repository.",
-                "Open a folder of a Git repository, or run `git init` there.",
-                {"directory": caller.client.cwd},
-            )
+        caller.work_tree()
         answer: dict[str, Any] = msgspec.to_builtins(await tool.handler(caller, check(tool, arguments)))
         return answer
     except SidecarError:
