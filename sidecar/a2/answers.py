@@ -1,4 +1,4 @@
-"""Parts of what `codex_conflicts` answers."""
+"""Parts of what `codex_conflicts` and `codex_snapshots` answer."""
 
 from __future__ import annotations
 
@@ -7,8 +7,16 @@ from collections.abc import Sequence
 import msgspec
 
 from sidecar.a2.history import History
+from sidecar.git.snapshot import Snapshot
 from sidecar.jobs.journal import Journal
-from sidecar.model.a2_outputs import BaselineShown, ConflictsOutput, SettledOutput, WorkerCommit
+from sidecar.model.a2_outputs import (
+    BaselineShown,
+    ConflictsOutput,
+    SettledOutput,
+    SnapshotOutput,
+    SnapshotsOutput,
+    WorkerCommit,
+)
 from sidecar.model.conflict import Conflict
 from sidecar.model.errors import invalid
 from sidecar.model.job import Run, iso
@@ -60,3 +68,19 @@ def settled(history: History) -> list[SettledOutput]:
         )
         for one in history.repairs
     ]
+
+
+def saved(snapshots: Sequence[Snapshot]) -> SnapshotsOutput:
+    """What `codex_snapshots` answers."""
+    return SnapshotsOutput(
+        snapshots=[
+            SnapshotOutput(
+                snapshot_id=one.id,
+                created_at=iso(one.created_at) or "",
+                reason=one.reason,
+                files=one.files,
+                ref=one.ref,
+            )
+            for one in snapshots
+        ]
+    )

@@ -87,9 +87,13 @@ class Board:
         return self._merge_results[key]
 
     def sides(self, conflict: Conflict, chain: Chain) -> list[str]:
-        """Whose versions a merge of this conflict joins: its workers that have any, and a person who wrote too."""
-        names = [job.job_id for job in conflict.jobs if chain.written_by(job.job_id)]
-        return names + ([USER] if chain.written_by(USER) else [])
+        """Whose versions a merge joins: all who wrote the file. First the conflict's workers, last a person.
+
+        Who came later and is in no conflict is one of them, or the merge would drop that work.
+        """
+        names = dict.fromkeys(job.job_id for job in conflict.jobs)
+        names |= dict.fromkeys(writer for version in chain.versions for writer in version.writers if writer != USER)
+        return [name for name in (*names, USER) if chain.written_by(name)]
 
     def version_of(self, chain: Chain, writer: str) -> bytes | None:
         """The file with only this writer's changes made to what it began from; None: the writer removed it."""
@@ -97,18 +101,14 @@ class Board:
         self._weaves[chain.path] = weave = weave.follow(chain)
         return weave.content(weave.versions_of({writer}))
 
-    def versions_before(self, chain: Chain, seq: int | None) -> Callable[[str], bytes | None]:
-        """`version_of` this chain, or of what it was at version `seq`."""
-        if seq is None:
-            return lambda writer: self.version_of(chain, writer)
-        weave = Weave(Chain(chain.path, tuple(one for one in chain.versions if one.seq <= seq)))
-        return lambda writer: weave.content(weave.versions_of({writer}))
-
     def merge(
         self, scene: Scene, path: str, chain: Chain, sides: Sequence[str], labels: Sequence[str]
     ) -> MergeResult | None:
-        """A three-way merge of the sides' versions by git; None where there are not two. Blocks."""
-        if len(sides) < 2:
+        """A three-way merge of the sides' versions by git. Blocks.
+
+        None where there are not two, and where a merge by hand or a restore has written the file: that is in no side.
+        """
+        if len(sides) < 2 or by_nobody(chain):
             return None
         base = chain.baseline.content
         contents = [self.version_of(chain, side) for side in sides]
@@ -128,6 +128,11 @@ class Board:
         """The woven lines of a chain."""
         weave = self._weaves.get(chain.path)
         return weave.follow(chain) if weave is not None else Weave(chain)
+
+
+def by_nobody(chain: Chain) -> bool:
+    """Whether a repair wrote the file after what its chain begins with."""
+    return any(not version.writers for version in chain.versions[1:])
 
 
 def _work(job: Job, history: History) -> Work | None:

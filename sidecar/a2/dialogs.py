@@ -76,7 +76,7 @@ def roll_back(
         removed: those that did not exist before and go away.
         user_edits: the person's own edits that are undone with them.
         untouched: files with the person's edits that stay.
-        snapshot: the ref that will hold the state before; None where it gets its name only then.
+        snapshot: the ref that will hold the state before; None: no name is told.
         keep_days: how long snapshots are kept.
         rerun: the workers that run again afterwards, in this order.
     """
@@ -93,7 +93,7 @@ def roll_back(
     if len(rerun) > 1:
         lines.append("Then these workers run again one by one, each told what the ones before it changed.")
     if paths or not rerun:
-        lines.append(_snapshot_kept(snapshot, keep_days))
+        lines.append(snapshot_kept(snapshot, keep_days))
     buttons = (ROLL_BACK_AND_RERUN, REVIEW_FIRST) if rerun else (SAVE_AND_ROLL_BACK, ROLL_BACK_AND_RERUN, REVIEW_FIRST)
     if rerun and not paths:
         # What is in conflict is as it was at the baseline, so no file has to move and none is kept aside.
@@ -130,10 +130,11 @@ def restore(
     *,
     removed: Sequence[str] = (),
     user_edits: Sequence[UserEdit] = (),
+    index: bool = False,
     snapshot: str | None = None,
     keep_days: int,
 ) -> Dialog:
-    """Before a snapshot is brought back. It saves one itself: the undo of the undo.
+    """Before a snapshot is brought back. It saves one itself, the undo of the undo, unless nothing has to change.
 
     Args:
         taken: when the snapshot was taken, as the reader is to see it.
@@ -141,16 +142,22 @@ def restore(
         paths: files that get the snapshot's contents.
         removed: those of them that the snapshot does not have, so that they go away.
         user_edits: the person's own edits that are replaced.
-        snapshot: the ref that will hold the state before; None where it gets its name only then.
+        index: whether the index comes back too.
+        snapshot: the ref that will hold the state before; None: no name is told.
         keep_days: how long snapshots are kept.
     """
-    lines = [f"Replaced in this folder: {paths_listed(paths)}."]
+    lines = [
+        f"Replaced in this folder: {paths_listed(paths)}." if paths else "Every file is as the snapshot has it."
+    ]  # fmt: skip
     if removed:
         lines.append(f"{paths_listed(removed)} did not exist then and will be removed.")
     if user_edits:
         lines.append(f"Also replaced: your own edits in {_edits_listed(user_edits)}.")
-    lines.append("Not touched: ignored files, commits, branches, the index.")
-    lines.append(_snapshot_kept(snapshot, keep_days))
+    if index:
+        lines.append("The index comes back too, as it was then.")
+    lines.append(f"Not touched: ignored files, commits, branches{'' if index else ', the index'}.")
+    if paths or index:
+        lines.append(snapshot_kept(snapshot, keep_days))
     message = f"Restore {count(len(paths), 'file')} from the snapshot of {one_line(taken)} ({one_line(reason)})?"
     return Dialog(message, "\n".join(lines), (SAVE_AND_RESTORE, REVIEW_FIRST))
 
@@ -160,7 +167,8 @@ def _edits_listed(edits: Sequence[UserEdit]) -> str:
     return listed(cut(shown, SHOWN_FILES, "file"))
 
 
-def _snapshot_kept(ref: str | None, keep_days: int) -> str:
+def snapshot_kept(ref: str | None, keep_days: int) -> str:
+    """That a snapshot is saved first, under which ref (None: no name is told), and for how long it is kept."""
     named = f"A snapshot is saved first: {ref}." if ref else "A snapshot is saved first."
     return (
         f'{named} "Codex Sidecar: Restore Snapshot..." brings everything back. '

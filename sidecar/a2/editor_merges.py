@@ -1,5 +1,6 @@
 """The merge that a person makes in an editor: two versions at a time, until every worker's part is in the file.
 
+What is merged holds all that stands in the file (`sidecar.a2.sides`), so that nobody's work is dropped by a merge.
 Where more than two workers are in conflict, a first merge joins two of them and the conflict stays open. From then on
 the file itself, with what a person goes on to change in it, is the version of these two for the merge with the next; as
 long as no worker and no repair writes it meanwhile. What was joined is a fact of the run, so it outlives this process.
@@ -9,16 +10,20 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Mapping
 from itertools import combinations
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from sidecar.a2.plans import Plan, Plans, snapshot_id
-from sidecar.a2.versions import USER
+from sidecar.a2.sides import side_for_file, two_sides
+from sidecar.a2.versions import USER, Chain
+from sidecar.a2.weave import Weave
 from sidecar.a2.witness import Scene
 from sidecar.git.blobs import store_bytes
 from sidecar.git.journal import Target
+from sidecar.git.worktree import Signature
 from sidecar.model.a2_outputs import AppliedMergeOutput, MergeInputsOutput, Preview, VersionOutput
 from sidecar.model.conflict import Conflict
 from sidecar.model.errors import SidecarError, invalid
@@ -47,7 +52,7 @@ class EditorMerges:
         self._plans = plans
 
     async def merge_inputs(self, conflict_id: str, job_ids: list[str] | None) -> MergeInputsOutput:
-        """Base, two versions and their marked merge, of a text file.
+        """Base, two versions and their marked merge, of a text file; both versions hold what else is in the file.
 
         Args:
             job_ids: whose versions; None: the first two that no merge has joined yet.
@@ -63,16 +68,26 @@ class EditorMerges:
         found = await self._joined(scene, conflict)
         joined = frozenset(found.jobs) if found is not None else frozenset[str]()
         one, other = self._chosen(conflict, jobs, job_ids, joined)
-        if chain is None or chain.binary or chain.newest.content is None:
+        link = scene.now_known(conflict.path).mode == "120000"
+        if chain is None or chain.newest.content is None or link or not _is_text(chain):
             raise invalid("conflictId", f"{conflict.path} cannot be merged as text", "Use keep, reconcile or rerun.")
         # Two that are joined already are merged anew, from their own versions.
         in_file = joined if not {one.job_id, other.job_id} <= joined else frozenset[str]()
         ours, theirs = [_marker(job, jobs, in_file) for job in (one, other)]
+        pair = (one.job_id, other.job_id)
+        ids = {job.job_id for job in jobs}
 
         def work() -> tuple[list[bytes | None], tuple[bytes, int]]:
-            # What our own writing of a merge did to the lines is nobody's edit.
-            own = self._a2.board.versions_before(chain, found.before if found is not None else None)
-            first, second = [chain.newest.content if job.job_id in in_file else own(job.job_id) for job in (one, other)]
+            weave = Weave(chain)
+            if found is None or in_file.isdisjoint(pair):
+                first, second = two_sides(weave, pair, ids.difference(pair))
+            else:
+                first, second = [
+                    chain.newest.content
+                    if job_id in in_file
+                    else side_for_file(weave, job_id, ids - {job_id}, found.before)
+                    for job_id in pair
+                ]
             return [first, second], self._a2.board.merge_text(chain, first, second, (ours, "baseline", theirs))
 
         versions, (marked, count) = await asyncio.to_thread(work)
@@ -80,12 +95,18 @@ class EditorMerges:
             path=conflict.path,
             base=_text(chain.baseline.content),
             versions=[
-                VersionOutput(job_id=job.job_id, label=job.label, title=job.title, text=_text(version))
+                VersionOutput(
+                    job_id=job.job_id,
+                    label=job.label,
+                    title=job.title,
+                    text=_text(version),
+                    joined=job.job_id in in_file,
+                )
                 for job, version in zip((one, other), versions, strict=True)
             ],
-            marked=marked.decode("utf-8", "replace"),
+            marked=marked.decode(),
             conflicts=count,
-            disk_hash=_hash(scene, conflict.path, (one.job_id, other.job_id)),
+            disk_hash=_hash(scene, conflict.path, pair),
         )
 
     def _chosen(
@@ -120,10 +141,15 @@ class EditorMerges:
         """Writes the editor's merge; the conflict is over once every worker's version is part of the file.
 
         Raises:
-            SidecarError: `unknown-conflict`; `stale-token` where the file is not the one of `codex_merge_inputs`.
+            SidecarError: `unknown-conflict`; `busy` while a worker of it runs; `stale-token` where the file is not the
+                one of `codex_merge_inputs`.
         """
+        await self._plans.scene()
+        # Taken before the look: whatever is written after it is not what the hash is compared with.
+        expected = await self._plans.signatures([self._plans.conflict(conflict_id).path])
         scene = await self._plans.scene()
         conflict = self._plans.conflict(conflict_id)
+        self._plans.refuse_while_live(conflict)
         ids = [job.job_id for job in conflict.jobs]
         pairs = (pair for pair in combinations(ids, 2) if _hash(scene, conflict.path, pair) == expected_hash)
         if (pair := next(pairs, None)) is None:
@@ -133,7 +159,10 @@ class EditorMerges:
                 "Read codex_merge_inputs again and merge anew.",
                 {"path": conflict.path},
             )
-        data = text.encode()
+        try:
+            data = text.encode()
+        except UnicodeEncodeError as exc:
+            raise invalid("text", "holds half a character (a lone surrogate)") from exc
 
         def store() -> str:
             with self._a2.repository.plumbing() as git:
@@ -150,26 +179,26 @@ class EditorMerges:
         lacking = [job for job in ids if job not in joined and chain is not None and chain.written_by(job)]
         reason = f"before {conflict.path} is merged"
         if lacking:
-            snapshot = await self._write_part(scene, conflict.path, target, reason, before, sorted(joined))
+            fact = Joined(0, before, tuple(sorted(joined)))
+            snapshot = await self._write_part(scene, conflict.path, target, reason, expected, fact)
         else:
             jobs = await self._plans.jobs_of_run(ids)
             empty = Preview(text="", files=[], jobs=[], user_edits=[], untouched=[])
-            plan = Plan(empty, [conflict.path], jobs, {conflict.path: target})
+            plan = Plan(empty, [conflict.path], jobs, {conflict.path: target}, expected=expected)
             snapshot = snapshot_id(await self._plans.act(scene, plan, reason, "merged in the editor"))
         return AppliedMergeOutput(conflict_id=conflict_id, path=conflict.path, snapshot_id=snapshot)
 
     async def _write_part(
-        self, scene: Scene, path: str, target: Target, reason: str, before: int, joined: list[str]
+        self, scene: Scene, path: str, target: Target, reason: str, expected: Mapping[str, Signature], joined: Joined
     ) -> str | None:
         """Writes a merge that some worker's version is still missing in: the conflict stays open."""
         async with self._a2.repairing:
             async with self._a2.frozen():
-                expected = await self._plans.signatures([path])
                 done = await asyncio.to_thread(
                     lambda: self._a2.repairs.apply({path: target}, reason=reason, expected=expected)
                 )
                 await self._a2.witness.absorb([path])
-            fact = Joined(scene.now_known(path).seq, before, tuple(joined))
+            fact = msgspec.structs.replace(joined, seq=scene.now_known(path).seq)
             await self._a2.journal.add_facts(scene.history.run_id, [(JOINED, path, msgspec.json.encode(fact))])
         await self._a2.refresh()
         return snapshot_id(done)
@@ -195,4 +224,14 @@ def _marker(job: Job, jobs: list[Job], in_file: frozenset[str]) -> str:
 
 
 def _text(content: bytes | None) -> str | None:
-    return None if content is None else content.decode("utf-8", "replace")
+    return None if content is None else content.decode()
+
+
+def _is_text(chain: Chain) -> bool:
+    """Whether every content is UTF-8 text: what an editor gives back of other bytes is not what they were."""
+    try:
+        for version in chain.versions:
+            _text(version.content)
+    except UnicodeDecodeError:
+        return False
+    return not chain.binary

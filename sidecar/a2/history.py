@@ -17,6 +17,12 @@ from sidecar.jobs.journal import Journal
 from sidecar.model.job import Attribution
 
 BASELINE = ()
+EMPTY = frozenset(
+    {"e69de29bb2d1d6434b8b29ae775ad8c2e48c5391", "473a0f4c3be8a93681a267e3b1e9a7dcda1185436fe141f7749120a303721813"}
+)
+"""The blob without content, by git's two hashes."""
+HALF_SECONDS = 1.0
+"""How long a program may take from emptying a file to writing it."""
 
 
 class StoredVersion(msgspec.Struct, array_like=True, frozen=True):
@@ -67,7 +73,15 @@ class History:
             self.lines[job_id] = max(self.lines.get(job_id, 0), msgspec.json.decode(data, type=int))
 
     def _take(self, version: StoredVersion) -> None:
-        self.versions.setdefault(version.path, []).append(version)
+        versions = self.versions.setdefault(version.path, [])
+        # The number of a version that is there already says that more is known of its writers now.
+        at = len(versions)
+        while at and versions[at - 1].seq > version.seq:
+            at -= 1
+        if at and versions[at - 1].seq == version.seq:
+            versions[at - 1] = version
+        else:
+            versions.insert(at, version)
         self._seq = max(self._seq, version.seq)
 
     def _settle(self, settled: Settled) -> None:
@@ -159,10 +173,28 @@ class History:
 
 
 def _joined(versions: list[StoredVersion]) -> list[StoredVersion]:
-    """The versions without those that the same writers replaced right after: a look may meet a file half written."""
+    """The versions without those that their writer replaced right after: a look may meet a file half written.
+
+    What one of several wrote stays, as another of them may have replaced it; but not the moment at which a file was
+    emptied, or taken away, to be written anew.
+    """
     joined = versions[:1]
     for one in versions[1:]:
-        if len(joined) > 1 and (joined[-1].writers, joined[-1].attribution) == (one.writers, one.attribution):
+        while len(joined) > 1 and _half(joined[-1], one):
             joined.pop()
         joined.append(one)
     return joined
+
+
+def _half(earlier: StoredVersion, later: StoredVersion) -> bool:
+    if len(earlier.writers) < 2:
+        return (earlier.writers, earlier.attribution) == (later.writers, later.attribution)
+    if earlier.oid == "":  # Not empty: its content was not kept.
+        return False
+    soon = later.at - earlier.at < HALF_SECONDS
+    return (
+        soon
+        and (not earlier.oid or earlier.oid in EMPTY)
+        and bool(later.oid)
+        and set(later.writers) <= set(earlier.writers)
+    )

@@ -13,7 +13,7 @@ import logging
 import os
 import secrets
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +54,8 @@ class Intent:
     at: float
     frontend: str
     env: dict[str, str]
+    over: list[str] = field(default_factory=list)
+    """Paths whose conflicts are over with it, also those of which nothing has to go back."""
 
 
 class Intents:
@@ -230,7 +232,7 @@ async def _settle(a2: A2, intent: Intent, snapshot: str | None) -> None:
     if scene is None:
         return
     done = {one.path for one in scene.history.repairs if one.how == "run again" and one.at >= intent.at}
-    if paths := [path for path in intent.paths if path not in done]:
+    if paths := [path for path in dict.fromkeys([*intent.paths, *intent.over]) if path not in done]:
         await a2.plans.settle(scene, paths, "run again", intent.jobs, snapshot)
 
 

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 from sidecar.a2 import dialogs
 from sidecar.a2.history import Settled
 from sidecar.a2.intents import REASON, Intent, facts_again, facts_of
+from sidecar.a2.tokens import Named, stale
 from sidecar.a2.versions import USER
 from sidecar.a2.witness import Scene
 from sidecar.git.journal import Target
 from sidecar.git.repair import Repaired
+from sidecar.git.swap import Moved
+from sidecar.git.worktree import NO_FILE, Signature
 from sidecar.jobs.new_job import NewJob
 from sidecar.model.a2_outputs import (
     ActedOutput,
@@ -44,6 +47,12 @@ class Plan:
     targets: dict[str, Target] | None = None
     """None: the paths go back to the baseline."""
     seen: Any = None
+    expected: Mapping[str, Signature] | None = None
+    """What stood at the paths when it was worked out; it is done to nothing else. None: to what is there then."""
+    named: Named | None = None
+    """The preview's text with the name of the snapshot; None: none is saved."""
+    saved_as: str | None = None
+    """The id that was promised for the snapshot."""
 
 
 class Plans:
@@ -72,6 +81,16 @@ class Plans:
             )
         return conflict
 
+    def refuse_while_live(self, conflict: Conflict) -> None:
+        """Raises `busy` while a worker of the conflict runs."""
+        if conflict.live:
+            running = [job.label for job in self._a2.run_jobs() if not job.is_final]
+            raise SidecarError(
+                "busy",
+                f"{', '.join(running)} still runs and may change {conflict.path}.",
+                "Wait for its end with codex_wait_any, or stop it with codex_cancel.",
+            )
+
     async def jobs_of_run(self, job_ids: Sequence[str]) -> list[Job]:
         found = [await self._a2.manager.job(job_id) for job_id in dict.fromkeys(job_ids)]
         known = {job.job_id for job in self._a2.run_jobs()}
@@ -86,7 +105,7 @@ class Plans:
         own |= {file.path for file in job.touched_files} | set(job.modified_files or ())
         return own & self._a2.witness.changed
 
-    async def signatures(self, paths: Iterable[str]) -> Mapping[str, Any]:
+    async def signatures(self, paths: Iterable[str]) -> Mapping[str, Signature]:
         return await asyncio.to_thread(self._a2.repairs.signatures, sorted(paths))
 
     # -- roll back ----------------------------------------------------------------------------------------------
@@ -101,17 +120,22 @@ class Plans:
             | (self._a2.buffers.dirty & paths)
         )
         untouched = sorted(self._a2.witness.changed - paths)
-        dialog = dialogs.roll_back(
-            ordered,
-            undone,
-            removed=removed,
-            user_edits=[dialogs.UserEdit(path) for path in mine],
-            untouched=untouched,
-            keep_days=self._a2.settings().snapshots.keep_days,
-            rerun=rerun,
-        )
+        keep_days = self._a2.settings().snapshots.keep_days
+
+        def text(snapshot: str | None) -> str:
+            return dialogs.roll_back(
+                ordered,
+                undone,
+                removed=removed,
+                user_edits=[dialogs.UserEdit(path) for path in mine],
+                untouched=untouched,
+                snapshot=snapshot,
+                keep_days=keep_days,
+                rerun=rerun,
+            ).text
+
         preview = Preview(
-            text=dialog.text,
+            text=text(None),
             files=[
                 PreviewFile(path=path, action="is removed" if path in removed else "goes back to the baseline")
                 for path in ordered
@@ -121,9 +145,8 @@ class Plans:
             untouched=untouched,
         )
         signatures = await self.signatures(ordered)
-        return Plan(
-            preview, ordered, jobs, None, (sorted(signatures.items()), [(job.job_id, job.status) for job in jobs])
-        )
+        seen = (sorted(signatures.items()), [(job.job_id, job.status) for job in jobs])
+        return Plan(preview, ordered, jobs, None, seen, signatures, text if ordered else None)
 
     async def rollback(
         self, paths: list[str] | None, job_ids: list[str] | None, token: str | None
@@ -147,9 +170,12 @@ class Plans:
         plan = await self.rollback_plan(scene, chosen, jobs if job_ids is not None else [])
         call = ("rollback", paths, job_ids)
         if token is None:
-            return self._a2.tokens.offer(call, plan.preview, plan.seen)
-        self._a2.tokens.check(token, call, plan.preview, plan.seen)
-        done = await self.act(scene, plan, "before a roll back", "rolled back")
+            return self._a2.tokens.offer(call, plan.preview, plan.seen, plan.named)
+        plan.saved_as = self._a2.tokens.check(token, call, plan.preview, plan.seen, plan.named)
+        try:
+            done = await self.act(scene, plan, "before a roll back", "rolled back")
+        except Moved as exc:
+            raise stale(await self.rollback(paths, job_ids, None)) from exc
         return ActedOutput(snapshot_id=snapshot_id(done), files=list(done.changed), kept=done.kept)
 
     async def act(
@@ -164,18 +190,25 @@ class Plans:
 
         Args:
             moved: called as soon as the files are what they are to be, before the trash can be emptied.
+
+        Raises:
+            Moved: a path is not as the plan expects; nothing was changed.
         """
         async with self._a2.repairing:
             async with self._a2.frozen():
-                expected = await self.signatures(plan.paths)
+                expected = plan.expected if plan.expected is not None else await self.signatures(plan.paths)
                 if plan.targets is None:
                     done = await asyncio.to_thread(
-                        lambda: self._a2.repairs.rollback(scene.baseline, plan.paths, reason=reason, expected=expected)
+                        lambda: self._a2.repairs.rollback(
+                            scene.baseline, plan.paths, reason=reason, expected=expected, saved_as=plan.saved_as
+                        )
                     )
                 else:
                     targets = plan.targets
                     done = await asyncio.to_thread(
-                        lambda: self._a2.repairs.apply(targets, reason=reason, expected=expected)
+                        lambda: self._a2.repairs.apply(
+                            targets, reason=reason, expected=expected, saved_as=plan.saved_as
+                        )
                     )
                 if moved is not None:
                     await moved(done)
@@ -205,9 +238,12 @@ class Plans:
         plan = await self.rerun_plan(scene, jobs)
         call = ("rerun", job_ids)
         if token is None:
-            return self._a2.tokens.offer(call, plan.preview, plan.seen)
-        self._a2.tokens.check(token, call, plan.preview, plan.seen)
-        done, new = await self.do_rerun(scene, plan, client)
+            return self._a2.tokens.offer(call, plan.preview, plan.seen, plan.named)
+        plan.saved_as = self._a2.tokens.check(token, call, plan.preview, plan.seen, plan.named)
+        try:
+            done, new = await self.do_rerun(scene, plan, client)
+        except Moved as exc:
+            raise stale(await self.rerun(job_ids, None, client)) from exc
         return RerunOutput(jobs=new, snapshot_id=snapshot_id(done), files=list(done.changed))
 
     async def rerun_plan(self, scene: Scene, jobs: list[Job]) -> Plan:
@@ -244,6 +280,7 @@ class Plans:
 
     async def _intend(self, scene: Scene, plan: Plan, client: Any) -> Intent:
         intents = self._a2.intents
+        again = {job.job_id for job in plan.jobs}
         intent = Intent(
             run_id=scene.history.run_id,
             jobs=[job.job_id for job in plan.jobs],
@@ -253,6 +290,7 @@ class Plans:
             at=now(),
             frontend=client.frontend,
             env=dict(client.env),
+            over=[one.path for one in self._a2.board.conflicts if {job.job_id for job in one.jobs} <= again],
         )
         await asyncio.to_thread(intents.write, intent)
         return intent
@@ -263,9 +301,8 @@ class Plans:
 
         done = await self.act(scene, plan, REASON, "run again", moved)
         # A file in conflict may be as the baseline has it: nothing of it goes back, and its conflict is over, too.
-        again = {job.job_id for job in plan.jobs}
-        if over := [one.path for one in self._a2.board.conflicts if {job.job_id for job in one.jobs} <= again]:
-            await self.settle(scene, over, "run again", [job.job_id for job in plan.jobs], snapshot_id(done))
+        if over := [path for path in intent.over if path not in plan.paths]:
+            await self.settle(scene, over, "run again", intent.jobs, snapshot_id(done))
             await self._a2.refresh()
         new: list[ReplacedJob] = []
         try:
@@ -285,29 +322,41 @@ class Plans:
         snapshot, manifest = await asyncio.to_thread(self._a2.snapshots_store.read, wanted)
         paths = sorted(manifest.entries)
         signatures = await self.signatures(paths)
-        differs = [path for path in paths if signatures[path] != manifest.entries[path].signature]
-        dialog = dialogs.restore(
-            iso(snapshot.created_at) or "", snapshot.reason, differs,
-            keep_days=self._a2.settings().snapshots.keep_days,
-        )  # fmt: skip
+        differs, index = await asyncio.to_thread(self._a2.repairs.restores, wanted)
+        removed = [path for path in differs if manifest.entries[path].signature.kind in NO_FILE]
+        keep_days = self._a2.settings().snapshots.keep_days
+
+        def text(ref: str | None) -> str:
+            return dialogs.restore(
+                iso(snapshot.created_at) or "", snapshot.reason, differs, removed=removed, index=index, snapshot=ref,
+                keep_days=keep_days,
+            ).text  # fmt: skip
+
         preview = Preview(
-            text=dialog.text,
+            text=text(None),
             files=[PreviewFile(path=path, action="becomes what the snapshot holds") for path in differs],
             jobs=[],
             user_edits=sorted(self._a2.buffers.dirty & set(differs)),
             untouched=[],
         )
-        call, seen = ("restore", wanted), sorted(signatures.items())
+        call, seen, named = ("restore", wanted), sorted(signatures.items()), text if differs or index else None
         if token is None:
-            return self._a2.tokens.offer(call, preview, seen)
-        self._a2.tokens.check(token, call, preview, seen)
+            return self._a2.tokens.offer(call, preview, seen, named)
+        saved_as = self._a2.tokens.check(token, call, preview, seen, named)
         async with self._a2.repairing:
             async with self._a2.frozen():
-                done = await asyncio.to_thread(
-                    lambda: self._a2.repairs.restore(
-                        wanted, reason=f"before {wanted} is restored", index=True, expected=signatures
+                try:
+                    done = await asyncio.to_thread(
+                        lambda: self._a2.repairs.restore(
+                            wanted,
+                            reason=f"before {wanted} is restored",
+                            index=True,
+                            expected=signatures,
+                            saved_as=saved_as,
+                        )
                     )
-                )
+                except Moved as exc:
+                    raise stale(await self.restore(wanted, None)) from exc
                 await self._a2.witness.absorb(paths)
         await self._a2.refresh()
         return ActedOutput(snapshot_id=snapshot_id(done), files=list(done.changed), kept=done.kept)

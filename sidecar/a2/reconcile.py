@@ -1,10 +1,10 @@
-"""The task of a worker that makes one file out of two workers' versions."""
+"""The task of a worker that makes one file out of several workers' versions."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sidecar.a2.messages import diagnostic
+from sidecar.a2.messages import count, diagnostic, listed
 from sidecar.model.conflict import Conflict
 from sidecar.model.job import Job
 
@@ -18,6 +18,7 @@ def reconcile_prompt(
     tasks: Mapping[str, str],
     versions: Mapping[str, str | None],
     base: str | None,
+    others: Sequence[str] = (),
 ) -> str:
     """What the new worker is told: the conflict, each worker's task, and how to read each version.
 
@@ -27,12 +28,17 @@ def reconcile_prompt(
         tasks: their prompts, by job id.
         versions: the blob of each worker's last version, by job id.
         base: the blob of the baseline.
+        others: what else is in the file and is in none of these versions, in words.
     """
+    left = "The file in the work tree is what the last writer left."
+    if others:
+        left = f"The file in the work tree also holds {listed(others)}: that must stay."
+    who = count(len(jobs), "worker") + (" and a person" if conflict.kind == "user-edit" else "")
     parts = [
-        f"Two workers changed {conflict.path} at the same time. Make it hold what both tasks ask for, and change "
-        "nothing else.",
+        f"{who} changed {conflict.path} at the same time. Make it hold what all of their tasks "
+        "ask for, and change nothing else.",
         f"What was found: {diagnostic(conflict)}",
-        f"The file as it was before: {_how(base)}. The file in the work tree is what the last writer left.",
+        f"The file as it was before: {_how(base)}. {left}",
     ]
     for job in jobs:
         task = tasks[job.job_id]

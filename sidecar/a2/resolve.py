@@ -8,12 +8,18 @@ from typing import Any
 
 import msgspec
 
+from sidecar.a2 import dialogs, messages
+from sidecar.a2.board import by_nobody
 from sidecar.a2.editor_merges import EditorMerges, permissions
+from sidecar.a2.history import StoredVersion
 from sidecar.a2.plans import Plan, facts_of, snapshot_id
 from sidecar.a2.reconcile import reconcile_prompt
+from sidecar.a2.tokens import stale
 from sidecar.a2.versions import USER, Chain
 from sidecar.a2.witness import Scene
 from sidecar.git.journal import Target
+from sidecar.git.swap import Moved
+from sidecar.git.worktree import NO_FILE, Signature
 from sidecar.jobs.new_job import NewJob
 from sidecar.model.a2_outputs import (
     Preview,
@@ -24,7 +30,7 @@ from sidecar.model.a2_outputs import (
     ResolvedOutput,
 )
 from sidecar.model.conflict import Conflict
-from sidecar.model.errors import SidecarError, invalid
+from sidecar.model.errors import invalid
 from sidecar.model.job import Job
 
 RECONCILE = "reconcile"
@@ -53,32 +59,28 @@ class Resolver(EditorMerges):
             await self._plans.settle(scene, [conflict.path], "dismissed", [job.job_id for job in conflict.jobs], None)
             await self._a2.refresh()
             return ResolvedOutput(conflict_id=conflict_id, strategy=strategy, snapshot_id=None, files=[], jobs=[])
-        if conflict.live:
-            running = [job.label for job in self._a2.run_jobs() if not job.is_final]
-            raise SidecarError(
-                "busy",
-                f"{', '.join(running)} still runs and may change {conflict.path}.",
-                "Wait for its end with codex_wait_any, or stop it with codex_cancel.",
-            )
+        self._plans.refuse_while_live(conflict)
         plan = await self._resolve_plan(scene, conflict, strategy, job_id)
         call = ("resolve", conflict_id, strategy, job_id)
         if token is None:
-            return self._a2.tokens.offer(call, plan.preview, plan.seen)
-        self._a2.tokens.check(token, call, plan.preview, plan.seen)
-        if strategy == "rerun":
-            done, new = await self._plans.do_rerun(scene, plan, client)
-            return ResolvedOutput(
-                conflict_id=conflict_id,
-                strategy=strategy,
-                snapshot_id=snapshot_id(done),
-                files=list(done.changed),
-                jobs=new,
-            )
+            return self._a2.tokens.offer(call, plan.preview, plan.seen, plan.named)
+        plan.saved_as = self._a2.tokens.check(token, call, plan.preview, plan.seen, plan.named)
         if strategy == "reconcile":
             return await self._reconcile(scene, conflict, plan, client)
-        done = await self._plans.act(scene, plan, f"before {conflict.path} is resolved", strategy)
+        new: list[ReplacedJob] = []
+        try:
+            if strategy == "rerun":
+                done, new = await self._plans.do_rerun(scene, plan, client)
+            else:
+                done = await self._plans.act(scene, plan, f"before {conflict.path} is resolved", strategy)
+        except Moved as exc:
+            raise stale(await self.resolve(conflict_id, strategy, job_id, None, client)) from exc
         return ResolvedOutput(
-            conflict_id=conflict_id, strategy=strategy, snapshot_id=snapshot_id(done), files=list(done.changed), jobs=[]
+            conflict_id=conflict_id,
+            strategy=strategy,
+            snapshot_id=snapshot_id(done),
+            files=list(done.changed),
+            jobs=new,
         )
 
     async def _resolve_plan(self, scene: Scene, conflict: Conflict, strategy: str, job_id: str | None) -> Plan:
@@ -94,29 +96,50 @@ class Resolver(EditorMerges):
             target, action = self._kept(scene, conflict, chain, jobs, job_id)
         else:
             target, action = None, f"is given to a new worker with the versions of {_labels(jobs)}"
-        mine = [conflict.path] if USER in scene.history.writers(conflict.path) else []
+        # What a repair wrote, a person had merged or restored.
+        mine = [conflict.path] if USER in scene.history.writers(conflict.path) or by_nobody(chain) else []
+        signatures = await self._plans.signatures([conflict.path])
+        moves = target is not None and not _stands(
+            target, signatures[conflict.path], scene.now_known(conflict.path)
+        )  # fmt: skip
         text = f"{conflict.path} {action}."
+        if target is not None and not moves:
+            mine = []
+            text += " It already is: no file is changed."
+        if moves and strategy == "keep" and (others := await self._others(conflict, chain)):
+            text += f" What {messages.listed(others)} did to it later is undone too."
         if mine and strategy != "reconcile":
             text += (
                 " Your own edits in it become part of the result."
                 if strategy == "merge"
                 else " Your own edits in it are undone too."
             )
-        if target is not None:
-            text += f" A snapshot is saved first and kept for {self._a2.settings().snapshots.keep_days} days."
+        keep_days = self._a2.settings().snapshots.keep_days
+
+        def named(snapshot: str | None) -> str:
+            return f"{text} {dialogs.snapshot_kept(snapshot, keep_days)}" if moves else text
+
         preview = Preview(
-            text=text,
+            text=named(None),
             files=[PreviewFile(path=conflict.path, action=action)],
             jobs=[PreviewJob(job_id=job.job_id, label=job.label, title=job.title) for job in jobs],
             user_edits=mine if strategy == "keep" else [],
             untouched=sorted(self._a2.witness.changed - {conflict.path}),
         )
-        signatures = await self._plans.signatures([conflict.path])
         targets = None if target is None else {conflict.path: target}
-        return Plan(preview, [conflict.path], jobs, targets, (sorted(signatures.items()), target))
+        seen = (sorted(signatures.items()), target)
+        return Plan(preview, [conflict.path], jobs, targets, seen, signatures, named if moves else None)
 
     async def _merged(self, scene: Scene, conflict: Conflict, chain: Chain) -> tuple[Target, str]:
         sides = self._a2.board.sides(conflict, chain)
+        if by_nobody(chain):
+            raise invalid(
+                "strategy",
+                f"{conflict.path} holds what was merged by hand or restored, which no worker's version does",
+                "Use codex_merge_inputs to go on by hand, or keep (jobId), reconcile, rerun or dismiss; "
+                f"suggested: {conflict.suggested}.",
+                suggested=conflict.suggested,
+            )
         names = await self._names(sides)
         merged = await asyncio.to_thread(
             self._a2.board.merge, scene, conflict.path, chain, sides, [names[side] for side in sides]
@@ -153,6 +176,13 @@ class Resolver(EditorMerges):
             raise invalid("jobId", f"{job.label}'s version was too large to be stored", "Use rerun or dismiss.")
         return Target("link" if last.mode == "120000" else "file", last.oid, permissions(last.mode)), action
 
+    async def _others(self, conflict: Conflict, chain: Chain) -> list[str]:
+        """The labels of workers that wrote the file and are in no conflict over it."""
+        known = {USER, *(job.job_id for job in conflict.jobs)}
+        return list(
+            (await self._names([one for one in self._a2.board.sides(conflict, chain) if one not in known])).values()
+        )
+
     async def _names(self, sides: Sequence[str]) -> dict[str, str]:
         jobs = {job.job_id: job for job in self._a2.run_jobs()}
         return {side: "your edits" if side == USER else jobs[side].label for side in sides}
@@ -169,7 +199,7 @@ class Resolver(EditorMerges):
         }
         prompt = reconcile_prompt(
             conflict, plan.jobs, tasks, {key: found[0].oid if found else None for key, found in last.items()},
-            scene.base_of(conflict.path).oid,
+            scene.base_of(conflict.path).oid, await self._besides(conflict),
         )  # fmt: skip
         facts = facts_of(plan.jobs[0], client) | {
             "title": f"reconcile {conflict.path}"[:120], "sandbox": "workspace-write", "config": {},
@@ -183,6 +213,15 @@ class Resolver(EditorMerges):
             jobs=[ReplacedJob(job_id=made.job_id, label=made.label, replaces=None)],
         )  # fmt: skip
 
+    async def _besides(self, conflict: Conflict) -> list[str]:
+        """What is in the file and in no version of the conflict's workers, in words for another worker."""
+        chain = self._a2.board.chains.get(conflict.path)
+        if chain is None:
+            return []
+        found = [f"the later edits of {label}" for label in await self._others(conflict, chain)]
+        found += ["a person's own edits"] if chain.written_by(USER) else []
+        return found + (["what a person has merged by hand or restored"] if by_nobody(chain) else [])
+
     async def job_ended(self, job: Job) -> None:
         """A reconcile worker that ended `done` has ended its conflict."""
         scene = self._a2.witness.scene
@@ -192,6 +231,15 @@ class Resolver(EditorMerges):
             if job_id == job.job_id:
                 about = msgspec.json.decode(data, type=_Reconciling)
                 await self._plans.settle(scene, [about.path], "reconciled", about.jobs, None)
+
+
+def _stands(target: Target, signature: Signature, known: StoredVersion) -> bool:
+    """Whether a path is what it is to become: `known` is the content of what has this signature."""
+    if target.kind == "absent":
+        return signature.kind in NO_FILE
+    if signature.kind != target.kind or known.oid != target.oid:
+        return False
+    return target.kind == "link" or signature.mode == target.mode
 
 
 def _labels(jobs: Sequence[Job]) -> str:

@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from typing import Literal
 
-from sidecar.git.baseline import Baselines
+from sidecar.git.baseline import Baselines, dirty_tree
 from sidecar.git.repository import Repository
 from sidecar.jobs.journal import Journal
 from sidecar.model.job import Job, Run, WorkerCommit, now
@@ -49,10 +49,10 @@ class Runs:
             if self.open is not None and unfinished:
                 return self.open
             if self.open is not None:
-                head, dirty = await asyncio.to_thread(lambda: (self._repository.head(), self._repository.dirty_paths()))
-                if dirty or head in self.open.worker_heads:
+                because = await self.would_close(unfinished=False)
+                if because is None:
                     return self.open
-                await self._close("committed" if head != self.open.head else "unchanged")
+                await self._close(because)
             run_id = f"run-{secrets.token_hex(6)}"
             baseline = await asyncio.to_thread(self._baselines.record, run_id, on_dirty)
             run = Run(
@@ -67,11 +67,35 @@ class Runs:
             self.open = run
             return run
 
-    async def begin(self) -> None:
-        """Closes the open run, whatever its changes: the next baseline holds them."""
+    async def would_close(self, *, unfinished: bool) -> str | None:
+        """Why the next write job would close the open run: `committed` or `unchanged`; None where it stays open.
+
+        Args:
+            unfinished: whether a write job of it has not ended, or a repair is in progress.
+        """
+        run = self.open
+        if run is None or unfinished:
+            return None
+        head, dirty = await asyncio.to_thread(lambda: (self._repository.head(), self._repository.dirty_paths()))
+        if dirty or head in run.worker_heads:
+            return None
+        return "committed" if head != run.head else "unchanged"
+
+    async def begin(self, on_dirty: OnDirty) -> None:
+        """Closes the open run, whatever its changes: the next baseline holds them.
+
+        Args:
+            on_dirty: what the next baseline does with uncommitted changes.
+
+        Raises:
+            SidecarError: `dirty-tree`, the next baseline would refuse the changes; the run stays open.
+        """
         async with self._lock:
-            if self.open is not None:
-                await self._close("begun anew")
+            if self.open is None:
+                return
+            if on_dirty == "refuse" and (dirty := await asyncio.to_thread(self._repository.dirty_paths)):
+                raise dirty_tree(list(dirty))
+            await self._close("begun anew")
 
     async def _close(self, because: str) -> None:
         assert self.open is not None

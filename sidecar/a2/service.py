@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sidecar.a2.answers import closed_run, record_left_open, settled, shown_baseline
+from sidecar.a2.answers import closed_run, record_left_open, saved, settled, shown_baseline
 from sidecar.a2.board import Board
 from sidecar.a2.buffers import Buffers
 from sidecar.a2.history import History
@@ -31,7 +31,6 @@ from sidecar.model.a2_outputs import (
     BaselineOutput,
     ConflictsOutput,
     HeadMoved,
-    SnapshotOutput,
     SnapshotsOutput,
     WorkerCommit,
 )
@@ -70,7 +69,7 @@ class A2:
         self.plans = Plans(self)
         self.resolver = Resolver(self, self.plans)
         self.repairing = asyncio.Lock()
-        self.rerunning = 0  # Re-runs that still spawn their jobs; the run stays open meanwhile.
+        self.rerunning = 0  # Re-runs that still spawn their jobs.
         self.ended_jobs: dict[str, Job] = {}
         self.buffers = Buffers()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -160,7 +159,7 @@ class A2:
     async def open_run(self, on_dirty: str, unfinished: bool) -> Run:
         """The run of a new write job; for the job manager."""
         before = self.runs.open
-        busy = unfinished or self.repairing.locked() or self.rerunning > 0
+        busy = unfinished or self.under_repair
         run = await self.runs.for_write_job(on_dirty, unfinished=busy)  # type: ignore[arg-type]
         if before is None or before.run_id != run.run_id:
             await self._enter(run)
@@ -213,11 +212,12 @@ class A2:
         except SidecarError as exc:
             logger.error("after the end of %s: %s", job.label, exc.message)
 
-    async def _catch_up(self) -> None:
-        """Reads what every write worker has printed until now."""
-        for live in list(self.manager.live.values()):
-            if live.job.access == "write":
-                await live.log.catch_up()
+    async def _catch_up(self) -> int:
+        """Reads what every write worker has printed until now; how many there are."""
+        writing = [live for live in self.manager.live.values() if live.job.access == "write"]
+        for live in writing:
+            await live.log.catch_up()
+        return len(writing)
 
     async def _seen(self) -> None:
         """The witness has new versions."""
@@ -336,10 +336,10 @@ class A2:
         mode = on_dirty or self.settings().baseline.dirty_tree
         unfinished = any(live.job.access == "write" for live in self.manager.live.values())
         if begin:
-            if unfinished or self.repairing.locked() or self.rerunning > 0:
+            if unfinished or self.under_repair:
                 raise SidecarError("busy", "Write jobs or a repair of the open run are not finished.", "Wait for them.")
             await self.look()
-            await self.runs.begin()
+            await self.runs.begin(mode)  # type: ignore[arg-type]
         if (run := self.runs.open) is None or run.head != await self.runs.head():  # A person's commit may close it.
             run = await self.open_run(mode, unfinished)
         return BaselineOutput(
@@ -351,19 +351,7 @@ class A2:
         """All snapshots, oldest first; those older than the setting says are let go."""
         keep = self.settings().snapshots.keep_days
         await asyncio.to_thread(self.snapshots_store.expire, keep)
-        found = await asyncio.to_thread(self.snapshots_store.all)
-        return SnapshotsOutput(
-            snapshots=[
-                SnapshotOutput(
-                    snapshot_id=one.id,
-                    created_at=iso(one.created_at) or "",
-                    reason=one.reason,
-                    files=one.files,
-                    ref=one.ref,
-                )
-                for one in found
-            ]
-        )
+        return saved(await asyncio.to_thread(self.snapshots_store.all))
 
     # -- unsaved edits ------------------------------------------------------------------------------------------
 
@@ -384,6 +372,11 @@ class A2:
         return {path: job for path, job in found.items() if job is not None}
 
     # -- repair -------------------------------------------------------------------------------------------------
+
+    @property
+    def under_repair(self) -> bool:
+        """Whether files are being repaired, or a re-run has jobs to spawn: the run stays open meanwhile."""
+        return self.repairing.locked() or self.rerunning > 0
 
     @contextlib.asynccontextmanager
     async def frozen(self) -> Any:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable
 
 logger = logging.getLogger(__name__)
@@ -17,7 +18,8 @@ STEP_MS = 10
 class TreeWatch:
     """Watches one work tree while somebody wants it; all but the git directory and what tools cache."""
 
-    def __init__(self, top: str, changed: Callable[[], None]) -> None:
+    def __init__(self, top: str, changed: Callable[[list[str]], None]) -> None:
+        """`changed` is called with paths below `top`."""
         self._top = top
         self._changed = changed
         self._task: asyncio.Task[None] | None = None
@@ -49,11 +51,11 @@ class TreeWatch:
         from watchfiles import DefaultFilter, awatch
 
         try:
-            async for _ in awatch(
+            async for changes in awatch(
                 self._top, watch_filter=DefaultFilter(), debounce=DEBOUNCE_MS, step=STEP_MS, stop_event=stop,
                 ignore_permission_denied=True,
             ):  # fmt: skip
-                self._changed()
+                self._changed([os.path.relpath(path, self._top) for _, path in changes])
         except (OSError, RuntimeError) as exc:
             # Watches are limited by the system; the looks around commands and patches still find every change.
             logger.warning("the work tree cannot be watched: %s", exc)

@@ -3,16 +3,24 @@
 A line of a worker's stream was printed after the last moment at which its file was read to the end, and before it was
 read; so a command's or a patch's time is known from both sides. A file whose last change lies in nobody's time was
 changed by a person.
+
+A content that is met holds everything that was written since the one before was read. So it is not only of whoever
+could make the last change, but also of whoever said, or had a command that shows, that it wrote the file meanwhile.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from sidecar.a2.commands import mentions, only_reads
 
 TICK_SECONDS = 0.01
 """A file system's clock ticks in steps of some milliseconds."""
 SLACK_SECONDS = 0.1
 """Codex may print that it patches a moment after it does; heeded only where a change lies in nobody's time."""
+HEAR_SECONDS = 0.15
+"""How long a worker's word may be under way after its deed. Whose word names a file may have written it so early."""
 
 
 @dataclass
@@ -29,6 +37,12 @@ class Window:
     end: float | None = None
     moves: bool = False
     """A patch that took a named file away may have made files that it did not name."""
+    text: str = ""
+    """What a command runs."""
+    told: float = 0.0
+    """When its begin was read."""
+    wrote: set[str] = field(default_factory=set)
+    """Paths of which a version is surely its own. A patch writes each of its files once, a command may go on."""
 
     def holds(self, at: float, slack: float) -> bool:
         return self.begin - slack <= at and (self.end is None or at <= self.end)
@@ -36,6 +50,32 @@ class Window:
     def meets(self, since: float) -> bool:
         """Whether some of it lies after `since`."""
         return self.end is None or self.end >= since
+
+    def names(self, path: str) -> bool:
+        """Whether it is a patch that is still to write the path."""
+        return self.paths is not None and path in self.paths and path not in self.wrote
+
+    def shows(self, path: str) -> bool:
+        """Whether it is a command that has written the path, or mentions it and may write."""
+        if self.paths is not None:
+            return False
+        return path in self.wrote or (mentions(self.text, path) and not only_reads(self.text))
+
+
+class Since(NamedTuple):
+    """Up to when everything that was written to a path is known."""
+
+    sure: float
+    """Also on a machine so busy that the watch of the tree tells late."""
+    watched: float
+    """If the watch tells as soon as it mostly does. For what is not likely anyway."""
+
+
+class Writers(NamedTuple):
+    """Who can have made a content. `last`: whether the last change lies in the time of one of them."""
+
+    jobs: list[str]
+    last: bool
 
 
 class Windows:
@@ -57,9 +97,24 @@ class Windows:
 
     def note_move(self, job_id: str, item: str) -> None:
         """A patch took a named file away: it may have moved it."""
-        for window in self._all:
-            if window.job_id == job_id and window.item == item:
-                window.moves = True
+        if (window := self.find(job_id, item)) is not None:
+            window.moves = True
+
+    def find(self, job_id: str, item: str) -> Window | None:
+        """The window of one item, the newest where a name came twice."""
+        found = [window for window in self._all if window.job_id == job_id and window.item == item]
+        return found[-1] if found else None
+
+    def note_written(self, path: str, job_id: str, at: float | None) -> None:
+        """A version of the path, changed at that time, is surely this worker's."""
+        if at is None:
+            return
+        fitting = [one for one in self._all if one.job_id == job_id and one.holds(at, TICK_SECONDS)]
+        commands = [one for one in fitting if one.paths is None]
+        named = [one for one in fitting if one.names(path)]
+        # Where it may have been one thing or the other, or was said later, none is known to be over.
+        if len(commands) + len(named) == 1 and all(one.told <= at for one in named):
+            (commands or named)[0].wrote.add(path)
 
     def close_job(self, job_id: str, at: float) -> None:
         """Ends all windows of a worker that does nothing any more."""
@@ -71,21 +126,41 @@ class Windows:
         """Drops windows that ended before: everything that was changed in them has been seen."""
         self._all = [window for window in self._all if window.meets(at)]
 
-    def writers(self, path: str, changed_at: float | None, since: float, *, is_new: bool) -> list[str]:
-        """Who can have made the last change of a path.
+    def writers(
+        self, path: str, changed_at: float | None, since: Since, *, is_new: bool, latest: bool = False
+    ) -> Writers:
+        """Who can have made what stands at a path.
 
         Args:
             path: the path.
             changed_at: when the file was changed last; None where that is not known (it is gone).
-            since: when it was looked at before.
+            since: everything that was written before is known already.
             is_new: whether the baseline did not have it.
+            latest: whether it was not changed again until every worker was heard.
         """
+        now = changed_at if changed_at is not None else float("inf")
+        last: list[Window] = []
         if changed_at is None:
-            return _of([one for one in self._all if one.meets(since)], path, is_new=is_new)
-        for slack in (TICK_SECONDS, SLACK_SECONDS):
-            if found := _of([one for one in self._all if one.holds(changed_at, slack)], path, is_new=is_new):
-                return found
-        return []
+            last = _last([one for one in self._all if one.meets(since.watched)], path, is_new=is_new)
+        else:
+            for slack in (TICK_SECONDS, SLACK_SECONDS):
+                last = last or _last([one for one in self._all if one.holds(now, slack)], path, is_new=is_new)
+            if latest and not any(one.names(path) for one in last):
+                # A patch that is over wrote no later than this, whenever it was told of.
+                over = [one for one in self._all if one.names(path) and one.end is not None]
+                last = [one for one in over if one.holds(now, HEAR_SECONDS)] or last
+        jobs = {one.job_id for one in last}
+        # One command is as likely as another, unless a patch says that it was that.
+        commands = bool(last) and all(path not in (one.paths or ()) for one in last)
+        for one in self._all:
+            if one.names(path) or one.shows(path):
+                could = one.meets(min(since.sure, now)) and one.begin - HEAR_SECONDS <= now
+            else:
+                could = commands and one.paths is None
+                could = could and one.meets(min(since.watched, now)) and one.begin - TICK_SECONDS <= now
+            if could:
+                jobs.add(one.job_id)
+        return Writers(sorted(jobs), bool(last))
 
     def named(self, path: str, at: float) -> bool:
         """Whether a worker's own event says that it was changing the path at that time."""
@@ -100,7 +175,8 @@ class Windows:
         return {one.job_id for one in self._all if one.end is None and one.paths is None}
 
 
-def _of(fitting: list[Window], path: str, *, is_new: bool) -> list[str]:
-    """The workers of these windows that can mean the path; whose own event names it goes before all others."""
-    named = {one.job_id for one in fitting if one.paths is not None and path in one.paths}
-    return sorted(named or {one.job_id for one in fitting if one.paths is None or (one.moves and is_new)})
+def _last(fitting: list[Window], path: str, *, is_new: bool) -> list[Window]:
+    """Those of the windows that can mean the path: whose own event names it goes before all others."""
+    named = [one for one in fitting if one.names(path)]
+    anywhere = [one for one in fitting if one.paths is None or (one.moves and is_new)]
+    return named or anywhere or [one for one in fitting if one.paths is not None and path in one.paths]

@@ -3,77 +3,63 @@
 Three witnesses: streamed (a worker's own event names the file), observed (the file changed while commands ran),
 declared (the worker's report). One worker with a command open wrote what changed meanwhile; several are told as
 `ambiguous`, never guessed; where none could have, a person did.
+
+Workers may write one file within milliseconds. So a file is read at once whenever a worker says that it begins or has
+ended a patch of it (a glimpse), and whose it is, is decided when every worker had time to say its word.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from sidecar.a2.history import History, StoredVersion
+from sidecar.a2.commands import TEXT_CHARACTERS
+from sidecar.a2.glimpses import Glimpse
+from sidecar.a2.history import EMPTY, StoredVersion
+from sidecar.a2.scene import GLANCES, KEPT_SECONDS, TOLD_SECONDS, Found, Scene
 from sidecar.a2.versions import USER
-from sidecar.a2.windows import Window, Windows
-from sidecar.git.baseline import Baseline, Baselines, Held
-from sidecar.git.blobs import Stored, store_paths
+from sidecar.a2.windows import HEAR_SECONDS, Since, Window, Writers
+from sidecar.git.baseline import Baselines
+from sidecar.git.blobs import store_bytes, store_paths
 from sidecar.git.changes import changed_paths
 from sidecar.git.repository import Repository
 from sidecar.git.state import open_work
-from sidecar.git.worktree import NO_FILE
 from sidecar.model.event import ParsedEvent
-from sidecar.model.job import Job, now
+from sidecar.model.job import Attribution, Job, now
 
+__all__ = ["Scene", "Witness"]
 logger = logging.getLogger(__name__)
 
 
 _KINDS = frozenset({"command", "file_change", "turn-completed", "turn-failed"})
 SUBMODULE = "160000"
-TOLD_SECONDS = 0.08
-"""How soon a watched tree tells of a change."""
-HEAR_SECONDS = 0.15
-"""How long a worker's word may be under way after its deed."""
-KEPT_SECONDS = 2.0
+REST_SECONDS = 0.2
+"""Between two looks that only the watch asks for, while workers write; and how many times the last look's time."""
+REST_TIMES = 9
 
 
-class Found(NamedTuple):
-    """What stands at a path. `oid` None: nothing; empty: something whose content was not kept."""
+class _Word(NamedTuple):
+    """A line of a worker's stream, and which files were read at once when it came."""
 
-    mode: str
-    oid: str | None
-    changed_at: float | None
-    """When the file was changed last (its ctime); None where nothing is there."""
-
-    def same_as(self, known: StoredVersion) -> bool:
-        return self.oid == known.oid and (self.oid is None or self.mode == known.mode)
+    job: Job
+    number: int
+    event: ParsedEvent
+    read: frozenset[str]
 
 
-@dataclass
-class Scene:
-    """What the witness knows of the run that is open."""
+class _Step(NamedTuple):
+    """A content that followed the one before it."""
 
-    history: History
-    baseline: Baseline
-    base: dict[str, StoredVersion] = field(default_factory=dict)
-    """What the baseline holds of paths that changed."""
-    windows: Windows = field(default_factory=Windows)
-    looked_at: float = 0.0
-    """When the whole tree was looked at last."""
-
-    def learn(self, held: Mapping[str, Held]) -> None:
-        """Takes what the baseline holds of some paths."""
-        for path, one in held.items():
-            if one.kind in ("file", "link"):
-                mode = "120000" if one.kind == "link" else "100755" if one.mode & 0o100 else "100644"
-                self.base[path] = StoredVersion(path, 0, one.oid, mode, (), "seen", self.baseline.recorded_at)
-
-    def base_of(self, path: str) -> StoredVersion:
-        return self.base.get(path) or StoredVersion(path, 0, None, "", (), "seen", self.baseline.recorded_at)
-
-    def now_known(self, path: str) -> StoredVersion:
-        return self.history.newest(path) or self.base_of(path)
+    path: str
+    found: Found
+    since: Since
+    """Whatever was written before is in the content before it."""
+    seen_at: float
+    given: tuple[str, ...] | None
+    """Who made it, where that is known."""
 
 
 class Witness:
@@ -85,20 +71,22 @@ class Witness:
         baselines: Baselines,
         state_dir: Path,
         told: Callable[[], Awaitable[None]],
-        catch_up: Callable[[], Awaitable[None]],
+        catch_up: Callable[[], Awaitable[int]],
     ) -> None:
         """
         Args:
             told: called after new versions were kept.
-            catch_up: reads what all workers have printed until now.
+            catch_up: reads what all workers have printed until now; how many can write.
         """
         self._repository = repository
         self._baselines = baselines
         self._state_dir = state_dir
         self._told = told
         self._catch_up = catch_up
-        self._queue: asyncio.Queue[tuple[Job, int, ParsedEvent] | asyncio.Future[None] | None] = asyncio.Queue()
+        self._queue: asyncio.Queue[_Word | asyncio.Future[None] | None] = asyncio.Queue()
+        self._recording = asyncio.Lock()
         self._nudged = False
+        self._rest_until = 0.0
         self._task: asyncio.Task[None] | None = None
         self.scene: Scene | None = None
         self._dirty = True
@@ -116,23 +104,27 @@ class Witness:
             await asyncio.gather(self._task, return_exceptions=True)
 
     def observe(self, job: Job, number: int, event: ParsedEvent, since: float) -> None:
-        """A line of a worker's stream, printed after `since` (wall clock); called on the loop, takes no time."""
+        """A line of a worker's stream, printed after `since` (wall clock); called on the loop, takes a millisecond."""
         scene, kind = self.scene, event.content.get("kind")
         if scene is None or job.run_id != scene.history.run_id or kind not in _KINDS:
             return
         # Windows are known at once, also those of events that wait their turn.
-        item = str(event.content.get("itemId", ""))
-        if kind in ("command", "file_change") and event.type == "tool_call":
-            paths = frozenset(_paths(event)) if kind == "file_change" else None
-            scene.windows.open(Window(job.job_id, item, paths, since))
-        elif kind in ("command", "file_change"):
-            if scene.windows.close(job.job_id, item, now()) is None:
-                paths = frozenset(_paths(event)) if kind == "file_change" else None
-                scene.windows.open(Window(job.job_id, item, paths, since, now()))
+        item, text = str(event.content.get("itemId", "")), str(event.content.get("command", ""))[:TEXT_CHARACTERS]
+        read: frozenset[str] = frozenset()
+        if kind in ("command", "file_change"):
+            named = _paths(event) if kind == "file_change" else None
+            paths = frozenset(named) if named is not None else None
+            if event.type == "tool_call":
+                scene.windows.open(Window(job.job_id, item, paths, since, text=text, told=now()))
+            elif scene.windows.close(job.job_id, item, now()) is None:
+                scene.windows.open(Window(job.job_id, item, paths, since, now(), text=text, told=now()))
+            top = self._repository.top
+            read = scene.glance(top, (named or [])[:GLANCES], named=True)
+            scene.glance(top, [path for path in scene.near(text) if path not in read], named=False)
         else:
             # Codex ends what its commands left running, so nothing of this worker writes any more.
             scene.windows.close_job(job.job_id, now())
-        self._queue.put_nowait((job, number, event))
+        self._queue.put_nowait(_Word(job, number, event, read))
 
     async def settle(self) -> None:
         """Returns when everything that was observed so far is taken into account, with a look at the tree as it is."""
@@ -140,26 +132,40 @@ class Witness:
         self._queue.put_nowait(done)
         await done
 
-    def nudge(self) -> None:
+    def nudge(self, paths: Collection[str] = ()) -> None:
         """Something in the tree changed. Where no worker writes now, it is looked at before one does."""
+        scene = self.scene
+        if scene is not None:
+            if self.watched and not self._dirty:
+                scene.told_at = now()
+            known = [path for path in paths if path in scene.history.versions or path in scene.base]
+            scene.glance(self._repository.top, known[:GLANCES], named=False)
         self._dirty = True
-        if self.scene is not None and not self._nudged and not self.scene.windows.any_open():
+        if scene is not None and not self._nudged:
             self._nudged = True
-            self._queue.put_nowait(None)
+            rest = self._rest_until - now() if scene.windows.any_open() else 0.0
+            asyncio.get_running_loop().call_later(max(rest, 0.0), self._queue.put_nowait, None)
 
     async def absorb(self, paths: Iterable[str]) -> None:
         """After a repair: what stands at these paths now is a version of nobody's, and is known."""
-        if self.scene is not None:
-            await self._record(self.scene, await self._contents(paths), {}, writers=())
+        if (scene := self.scene) is not None:
+            began, wanted = now(), list(paths)
+            for path in wanted:
+                scene.glimpses.pop(path, None)
+            await self._record(scene, await self._contents(wanted), {}, began=began, writers=())
 
     async def saved(self, path: str) -> None:
         """An editor said that a person has saved this file; what a worker's own event claims stays the worker's."""
         if (scene := self.scene) is None:
             return
+        began = now()
         found = await self._contents([path])
         at = found[path].changed_at
         if at is None or not scene.windows.named(path, at):
-            await self._record(scene, found, {}, writers=(USER,))
+            if at is not None:
+                # A look that has met it and waits for workers' words hears this one.
+                scene.saves[path] = at
+            await self._record(scene, found, {}, began=began, writers=(USER,))
 
     async def _run(self) -> None:
         while True:
@@ -167,13 +173,14 @@ class Witness:
             try:
                 if item is None:
                     self._nudged = False
-                    await self._look()
+                    if self._dirty and self.scene is not None:
+                        await self._look(known_only=self.scene.windows.any_open())
                 elif isinstance(item, asyncio.Future):
                     await self._look()
                     if not item.done():
                         item.set_result(None)
                 else:
-                    await self._take(*item)
+                    await self._take(item)
             except asyncio.CancelledError:
                 raise
             except Exception as exc:
@@ -181,18 +188,23 @@ class Witness:
                 if isinstance(item, asyncio.Future) and not item.done():
                     item.set_exception(exc)
 
-    async def _take(self, job: Job, number: int, event: ParsedEvent) -> None:
-        scene = self.scene
-        if scene is None or job.run_id != scene.history.run_id or number <= scene.history.lines.get(job.job_id, 0):
+    async def _take(self, word: _Word) -> None:
+        job, event, scene = word.job, word.event, self.scene
+        known = scene.history.lines.get(job.job_id, 0) if scene is not None else 0
+        if scene is None or job.run_id != scene.history.run_id or word.number <= known:
             return
-        lines = {job.job_id: number}
+        lines = {job.job_id: word.number}
         if event.content["kind"] == "file_change":
             if event.type == "tool_result" and event.content.get("status") in (None, "completed"):
-                await self._patched(scene, job, event, lines)
+                await self._patched(scene, word, lines)
+            else:
+                await self._record(scene, {}, {}, began=now())
         elif event.type == "tool_call":
             # What changed before the first command of all is nobody's of them; a watched tree was looked at already.
             if not self.watched and len(scene.windows.open_commands()) <= 1:
                 await self._look(lines)
+            else:
+                await self._record(scene, {}, {}, began=now())
         else:
             await self._after_command(scene, lines)
 
@@ -201,16 +213,22 @@ class Witness:
         if self.watched and not self._dirty:
             await asyncio.sleep(TOLD_SECONDS)
         if self.watched and not self._dirty:
-            await scene.history.add([], lines)
+            await self._record(scene, {}, lines, began=now())
         else:
             await self._look(lines)
 
-    async def _patched(self, scene: Scene, job: Job, event: ParsedEvent, lines: dict[str, int]) -> None:
-        found = await self._contents(_paths(event))
-        await self._record(scene, found, lines)
+    async def _patched(self, scene: Scene, word: _Word, lines: dict[str, int]) -> None:
+        job_id, item, paths = word.job.job_id, str(word.event.content.get("itemId", "")), _paths(word.event)
+        began = now()
+        found = await self._contents(path for path in paths if path not in word.read)
+        await self._record(scene, found, lines, began=began)
+        window = scene.windows.find(job_id, item)
+        if window is not None and (amended := scene.late(window, paths)):
+            await scene.history.add(amended, {})
+            await self._told()
         if any(one.oid is None for one in found.values()):
             # A move names only the old path; the new one is found by looking.
-            scene.windows.note_move(job.job_id, str(event.content.get("itemId", "")))
+            scene.windows.note_move(job_id, item)
             await self._look()
 
     async def _contents(self, paths: Iterable[str]) -> dict[str, Found]:
@@ -219,12 +237,16 @@ class Witness:
 
         def work() -> dict[str, Found]:
             with open_work(self._repository, self._state_dir) as git:
-                return {path: _found(stored) for path, stored in store_paths(git, wanted, large="note").items()}
+                return {path: Found.of(stored) for path, stored in store_paths(git, wanted, large="note").items()}
 
         return await asyncio.to_thread(work) if wanted else {}
 
-    async def _look(self, lines: dict[str, int] | None = None) -> None:
-        """Compares the tree with the baseline; what changed since the last look is whose could have changed it."""
+    async def _look(self, lines: dict[str, int] | None = None, *, known_only: bool = False) -> None:
+        """Compares the tree with the baseline; what changed since the last look is whose could have changed it.
+
+        Args:
+            known_only: leave out files that are new: a command that still runs may take them away again.
+        """
         scene = self.scene
         if scene is None:
             return
@@ -251,56 +273,122 @@ class Witness:
                 found[change.old_path] = Found("", None, None)
         back = [path for path in scene.history.versions if path not in found]
         found.update(await self._contents(back))
-        self.changed = {change.path for change in changes} | {one.old_path for one in changes if one.old_path}
-        await self._record(scene, found, lines or {})
+        if known_only:
+            found = {path: one for path, one in found.items() if path in scene.base or path in scene.history.versions}
+        else:
+            self.changed = {change.path for change in changes} | {one.old_path for one in changes if one.old_path}
+        self._rest_until = now() + max(REST_SECONDS, REST_TIMES * (now() - began))
+        await self._record(scene, found, lines or {}, began=began)
         scene.looked_at = began
         scene.windows.forget_before(began - KEPT_SECONDS)
 
     async def _record(
-        self, scene: Scene, found: dict[str, Found], lines: dict[str, int], *, writers: tuple[str, ...] | None = None
+        self,
+        scene: Scene,
+        found: dict[str, Found],
+        lines: dict[str, int],
+        *,
+        began: float,
+        writers: tuple[str, ...] | None = None,
     ) -> None:
-        """Adds a version for each path that is not what it was.
+        """Adds a version for each content that a path had since the one that is known.
 
         Args:
-            writers: who made it; None: whoever could have at that time.
+            began: when the reading of what was found began.
+            writers: who made what was found; None: whoever could have at that time.
         """
-        seen_at = now()  # Hearing every worker takes time, in which one of them may end.
-        await self._learn_base(scene, found)
-        fresh = {path: one for path, one in found.items() if not one.same_as(scene.now_known(path))}
-        if fresh and writers is None:
-            # A worker says what it begins to write before it writes; on a busy machine that may not be read yet.
-            await self._catch_up()
-        whose = {path: self._whose(scene, path, one) if writers is None else writers for path, one in fresh.items()}
-        if any(not one for one in whose.values()) and writers is None:
-            # Before a person is named, every worker is heard: its word may be under way.
-            await asyncio.sleep(HEAR_SECONDS)
-            await self._catch_up()
-            whose = {path: self._whose(scene, path, one) or (USER,) for path, one in fresh.items()}
-        new = [
-            StoredVersion(
-                path, scene.history.next_seq(), one.oid, one.mode, whose[path],
-                "ambiguous" if len(whose[path]) > 1 else "seen", seen_at,
-            )
-            for path, one in fresh.items()
-        ]  # fmt: skip
-        if new:
-            await asyncio.to_thread(scene.history.keep_objects, new)
-        if new or lines:
-            await scene.history.add(new, lines)
+        ended = now()  # Hearing every worker takes time, in which one of them may end.
+        async with self._recording:
+            steps = await self._steps(scene, found, (began, ended), writers)
+            if any(step.given is None for step in steps):
+                await self._hear(scene, steps)
+            new = [self._version(scene, step, steps[number + 1 :]) for number, step in enumerate(steps)]
+            if new:
+                await asyncio.to_thread(scene.history.keep_objects, new)
+            if new or lines:
+                await scene.history.add(new, lines)
         if new:
             await self._told()
 
-    def _whose(self, scene: Scene, path: str, one: Found) -> tuple[str, ...]:
-        is_new = scene.base_of(path).oid is None
-        known = scene.history.newest(path)
-        # Whoever had ended before the file was last seen cannot have taken it away.
-        since = scene.looked_at if known is None else max(scene.looked_at, known.at)
-        return tuple(scene.windows.writers(path, one.changed_at, since, is_new=is_new))
+    async def _steps(
+        self, scene: Scene, found: dict[str, Found], read: tuple[float, float], writers: tuple[str, ...] | None
+    ) -> list[_Step]:
+        """The contents that are not what stood there before, in their order: those of glimpses, then what was found."""
+        glimpses: dict[str, list[Glimpse]] = {
+            path: scene.glimpses.pop(path) for path in [*scene.glimpses] if path not in found
+        }
+        glimpses |= {path: scene.glimpses_before(path, one, *read) for path, one in found.items()}
+        await self._learn_base(scene, glimpses)
+        steps: list[_Step] = []
+        for path, before in glimpses.items():
+            known = scene.now_known(path)
+            if path not in found and known.oid is None and not any(one.named for one in before):
+                continue  # A new file that git may ignore; a look says so.
+            oid, mode, read_at = known.oid, known.mode, 0.0
+            for one in before:
+                if not (one.is_blob(oid) and one.mode == mode) and scene.is_fresh(path, one.changed_at):
+                    oid, mode = await asyncio.to_thread(self._store, one.data), one.mode
+                    since = scene.since(path, read_at)
+                    steps.append(_Step(path, Found(mode, oid, one.changed_at), since, one.ended, None))
+                read_at = max(read_at, one.began)
+            last = found.get(path)
+            if last is not None and not scene.is_overtaken(path, last, read[0]):
+                if (last.oid, last.oid and last.mode) != (oid, oid and mode):
+                    steps.append(_Step(path, last, scene.since(path, read_at), read[1], writers))
+                read_at = max(read_at, read[0])
+            scene.note_read(path, read_at)
+        return steps
 
-    async def _learn_base(self, scene: Scene, found: dict[str, Found]) -> None:
+    def _store(self, data: bytes) -> str:
+        with self._repository.plumbing() as git:
+            return store_bytes(git, data)
+
+    async def _hear(self, scene: Scene, steps: list[_Step]) -> None:
+        """Reads what every worker says, and waits until what it may have to say of these contents is there."""
+        # A worker says what it begins to write before it writes; on a busy machine that may not be read yet.
+        until = 0.0
+        if await self._catch_up() > 1:
+            until = max(step.found.changed_at or step.seen_at for step in steps) + HEAR_SECONDS
+        if any(step.given is None and not self._whose(scene, step).last for step in steps):
+            # Before a person is named, every worker is heard: its word may be under way.
+            until = now() + HEAR_SECONDS
+        # A clock that was set back must not hold up everything.
+        if (wait := min(until - now(), HEAR_SECONDS)) > 0:
+            await asyncio.sleep(wait)
+            await self._catch_up()
+
+    def _whose(self, scene: Scene, step: _Step, *, latest: bool = False) -> Writers:
+        is_new = scene.base_of(step.path).oid is None
+        return scene.windows.writers(step.path, step.found.changed_at, step.since, is_new=is_new, latest=latest)
+
+    def _version(self, scene: Scene, step: _Step, later: Iterable[_Step]) -> StoredVersion:
+        """The version that a content is, with whoever can have made it."""
+        path, one = step.path, step.found
+        if step.given is not None:
+            writers = step.given
+        elif one.changed_at is not None and scene.saves.get(path) == one.changed_at:
+            writers = (USER,)
+        else:
+            changed = scene.is_changed_after(path, one) or any(other.path == path for other in later)
+            whose = self._whose(scene, step, latest=not changed)
+            writers = tuple(whose.jobs) if whose.last else (*whose.jobs, USER)
+            if len(writers) == 1 and one.oid not in EMPTY:
+                scene.windows.note_written(path, writers[0], one.changed_at)
+        seq, at = scene.history.next_seq(), step.seen_at
+        if one.changed_at is not None:
+            scene.changed_at[seq] = one.changed_at
+            if USER in writers:
+                # Nobody said when a person wrote, and a look may come late; a file's own clock does.
+                at = min(at, one.changed_at)
+        attribution: Attribution = "ambiguous" if len(writers) > 1 else "seen"
+        return StoredVersion(path, seq, one.oid, one.mode, writers, attribution, at)
+
+    async def _learn_base(self, scene: Scene, found: Iterable[str]) -> None:
         """What the baseline holds of paths that are named before any look has met them."""
-        unknown = [path for path in found if path not in scene.base and path not in scene.history.versions]
+        unknown = [path for path in found if path not in scene.asked and path not in scene.base]
+        unknown = [path for path in unknown if path not in scene.history.versions]
         if unknown:
+            scene.asked.update(unknown)
             scene.learn(await asyncio.to_thread(self._baselines.held, scene.baseline, unknown))
 
 
@@ -308,12 +396,3 @@ def _paths(event: ParsedEvent) -> list[str]:
     """The files that a patch names, inside the repository."""
     named = [str(change["path"]) for change in event.content.get("changes", [])]
     return [path for path in named if not path.startswith("/")]
-
-
-def _found(stored: Stored) -> Found:
-    at = stored.signature.ctime_ns / 1e9 or None
-    if stored.oid is None:
-        return Found("", None if stored.signature.kind in NO_FILE else "", at)
-    if stored.signature.kind == "link":
-        return Found("120000", stored.oid, at)
-    return Found("100755" if stored.signature.mode & 0o100 else "100644", stored.oid, at)

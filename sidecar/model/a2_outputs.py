@@ -126,6 +126,8 @@ class VersionOutput(ToolOutput, frozen=True):
     title: str
     text: str | None
     """None: the worker deleted the file."""
+    joined: bool = False
+    """Whether it is the file as it stands, which a merge by hand has joined from this version and others."""
 
 
 class MergeInputsOutput(ToolOutput, frozen=True):

@@ -11,7 +11,7 @@ import pytest
 
 from sidecar.model.errors import SidecarError
 from tests.core.test_a2_round import TEXT, edit, report
-from tests.support.repo import make_repo
+from tests.support.repo import git, make_repo
 from tests.support.round import Round, open_round, until
 
 
@@ -65,6 +65,7 @@ def only(*edits: tuple[int, str]) -> str:
 
 
 ONE, TWO, THREE = (2, "two"), (4, "four"), (9, "nine")
+BY_HAND = (6, "six by hand")
 
 
 async def inputs(round_: Round, conflict: str, *jobs: str) -> dict[str, Any]:
@@ -75,11 +76,15 @@ async def inputs(round_: Round, conflict: str, *jobs: str) -> dict[str, Any]:
 async def test_job_ids_name_the_two_that_are_merged(repo: Path) -> None:
     async with open_round(repo) as round_:
         jobs, conflict = await three(round_)
-        for chosen, edits in (((0, 1), (ONE, TWO)), ((0, 2), (ONE, THREE)), ((2, 1), (THREE, TWO))):
+        for chosen, edits, rest in (
+            ((0, 1), (ONE, TWO), THREE),
+            ((0, 2), (ONE, THREE), TWO),
+            ((2, 1), (THREE, TWO), ONE),
+        ):
             found = await inputs(round_, conflict, *(jobs[number] for number in chosen))
             assert [version["jobId"] for version in found["versions"]] == [jobs[number] for number in chosen]
-            assert [version["text"] for version in found["versions"]] == [only(edit) for edit in edits]
-            assert (found["base"], found["marked"], found["conflicts"]) == (TEXT, only(*edits), 0)
+            assert [version["text"] for version in found["versions"]] == [only(edit, rest) for edit in edits]
+            assert (found["base"], found["marked"], found["conflicts"]) == (TEXT, only(ONE, TWO, THREE), 0)
         assert await inputs(round_, conflict) == await inputs(round_, conflict, jobs[0], jobs[1])
         for wrong in ([jobs[0], "job-nobody"], ["job-nobody"], [jobs[0]], [jobs[0], jobs[0]], jobs):
             with pytest.raises(SidecarError, match="jobIds") as caught:
@@ -92,6 +97,7 @@ async def test_a_merge_of_two_is_followed_by_the_third(repo: Path) -> None:
         jobs, conflict = await three(round_)
         first = await inputs(round_, conflict, jobs[0], jobs[2])
         # What a person made of it by hand must survive the next merge.
+        assert first["marked"] == only(ONE, TWO, THREE)
         text = only(ONE, THREE).replace("line 6\n", "six by hand\n")
         done = await round_.call("codex_apply_merge", conflictId=conflict, text=text, expectedHash=first["diskHash"])
         assert done["snapshotId"]
@@ -101,11 +107,14 @@ async def test_a_merge_of_two_is_followed_by_the_third(repo: Path) -> None:
             await round_.call("codex_apply_merge", conflictId=conflict, text="x", expectedHash=first["diskHash"])
         assert caught.value.kind == "stale-token"
         apart = await inputs(round_, conflict, jobs[0], jobs[2])
-        assert [version["text"] for version in apart["versions"]] == [only(ONE), only(THREE)]
+        assert [version["text"] for version in apart["versions"]] == [only(ONE, BY_HAND), only(THREE, BY_HAND)]
     async with open_round(repo) as round_:
         second = await inputs(round_, conflict)
         assert [version["jobId"] for version in second["versions"]] == [jobs[0], jobs[1]]
-        assert [version["text"] for version in second["versions"]] == [text, only(TWO)]
+        assert [version["text"] for version in second["versions"]] == [
+            text,
+            only(ONE, TWO, THREE, BY_HAND),
+        ], "w2's own line is back, with what else is in the file"
         assert second["marked"] == text.replace("line 4\n", "four\n")
         assert second == await inputs(round_, conflict, jobs[0], jobs[1])
         asked = {"conflictId": conflict, "text": second["marked"], "expectedHash": second["diskHash"]}
@@ -117,19 +126,115 @@ async def test_a_merge_of_two_is_followed_by_the_third(repo: Path) -> None:
 
 
 async def test_what_a_person_adds_to_a_merge_stays_in_it(repo: Path) -> None:
-    by_hand = (6, "six by hand")
     async with open_round(repo) as round_:
         _, conflict = await three(round_)
         first = await inputs(round_, conflict)
         asked = {"conflictId": conflict, "text": first["marked"], "expectedHash": first["diskHash"]}
         await round_.call("codex_apply_merge", **asked)
         second = await inputs(round_, conflict)
-        (repo / "app.py").write_text(only(ONE, TWO, by_hand))
+        (repo / "app.py").write_text(only(ONE, TWO, BY_HAND))
         asked = {"conflictId": conflict, "text": second["marked"], "expectedHash": second["diskHash"]}
         with pytest.raises(SidecarError) as caught:
             await round_.call("codex_apply_merge", **asked)
         assert caught.value.kind == "stale-token"
-        assert (repo / "app.py").read_text() == only(ONE, TWO, by_hand)
+        assert (repo / "app.py").read_text() == only(ONE, TWO, BY_HAND)
         again = await inputs(round_, conflict)
-        assert [version["text"] for version in again["versions"]] == [only(ONE, TWO, by_hand), only(THREE)]
-        assert again["marked"] == only(ONE, TWO, by_hand, THREE)
+        assert [version["text"] for version in again["versions"]] == [
+            only(ONE, TWO, BY_HAND),
+            only(ONE, TWO, BY_HAND, THREE),
+        ]
+        assert again["marked"] == only(ONE, TWO, BY_HAND, THREE)
+
+
+async def later(round_: Round, number: int, words: str) -> None:
+    """A worker that is in no conflict changes a line when the others have ended."""
+    job = await round_.write("later", edit(number, words), report("app.py"))
+    assert await round_.ended(job) == ["done"]
+
+
+async def by_hand(round_: Round) -> None:
+    """A person changes line 6."""
+    path = round_.repo / "app.py"
+    path.write_text(path.read_text().replace("line 6\n", "six by hand\n"))
+    await round_.conflicts()
+
+
+EIGHT = (8, "eight, right above w3")
+SEVEN = (7, "seven")
+
+
+async def test_what_a_person_and_a_later_worker_did_before_is_part_of_the_merge(repo: Path) -> None:
+    async with open_round(repo) as round_:
+        jobs, conflict = await three(round_)
+        await by_hand(round_)
+        await later(round_, *EIGHT)
+        first = await inputs(round_, conflict)
+        assert [version["jobId"] for version in first["versions"]] == jobs[:2]
+        assert [version["text"] for version in first["versions"]] == [
+            only(one, THREE, BY_HAND, EIGHT) for one in (ONE, TWO)
+        ], "both versions hold what else is in the file"
+        assert first["marked"] == only(ONE, TWO, THREE, BY_HAND, EIGHT) == (repo / "app.py").read_text()
+        for _ in range(2):
+            found = await inputs(round_, conflict)
+            asked = {"conflictId": conflict, "text": found["marked"], "expectedHash": found["diskHash"]}
+            await round_.call("codex_apply_merge", **asked)
+            assert (repo / "app.py").read_text() == only(ONE, TWO, THREE, BY_HAND, EIGHT)
+        assert await round_.conflicts() == []
+
+
+async def test_what_a_later_worker_did_is_part_of_a_merge_by_git(repo: Path) -> None:
+    async with open_round(repo) as round_:
+        _, conflict = await three(round_)
+        await later(round_, *SEVEN)
+        (found,) = await round_.conflicts()
+        assert found["mergeable"] is True
+        asked = {"conflictId": conflict, "strategy": "merge"}
+        preview = await round_.call("codex_resolve", **asked)
+        assert preview["preview"]["text"].startswith("app.py becomes the merge of w1 and w2 and w3 and w4.")
+        await round_.call("codex_resolve", **asked, token=preview["token"])
+        assert (repo / "app.py").read_text() == only(ONE, TWO, THREE, SEVEN)
+
+
+async def test_keep_and_reconcile_name_what_else_is_in_the_file(repo: Path) -> None:
+    async with open_round(repo) as round_:
+        jobs, conflict = await three(round_)
+        await by_hand(round_)
+        await later(round_, *SEVEN)
+        preview = (await round_.call("codex_resolve", conflictId=conflict, strategy="keep", jobId=jobs[2]))["preview"]
+        assert preview["userEdits"] == ["app.py"]
+        assert "What w4 did to it later is undone too." in preview["text"]
+        done = await round_.act("codex_resolve", conflictId=conflict, strategy="reconcile")
+        core = round_.core
+        task = core.manager.store.prompt(await core.manager.job(done["jobs"][0]["jobId"]))
+        assert task.startswith("3 workers changed app.py")
+        assert "also holds the later edits of w4 and a person's own edits: that must stay." in task
+
+
+async def test_a_merge_by_git_never_undoes_a_part_that_was_merged_by_hand(repo: Path) -> None:
+    async with open_round(repo) as round_:
+        jobs, conflict = await three(round_)
+        (before,) = await round_.conflicts()
+        assert before["mergeable"] is True
+        offered = await round_.call("codex_resolve", conflictId=conflict, strategy="merge")
+        first = await inputs(round_, conflict)
+        text = first["marked"].replace("two\n", "two and six by hand\n")
+        await round_.call("codex_apply_merge", conflictId=conflict, text=text, expectedHash=first["diskHash"])
+        for more in ({}, {"token": offered["token"]}):
+            with pytest.raises(SidecarError, match="merged by hand") as caught:
+                await round_.call("codex_resolve", conflictId=conflict, strategy="merge", **more)
+            assert caught.value.kind == "invalid-arguments"
+            assert "codex_merge_inputs" in caught.value.hint
+        assert (repo / "app.py").read_text() == text
+        (after,) = await round_.conflicts()
+        assert (after["mergeable"], after["suggested"]) == (False, "reconcile")
+        kept = await round_.call("codex_resolve", conflictId=conflict, strategy="keep", jobId=jobs[0])
+        assert kept["preview"]["userEdits"] == ["app.py"], "the merge by hand is a person's work"
+
+
+async def test_bytes_that_are_no_utf_8_are_not_merged_as_text(repo: Path) -> None:
+    (repo / "app.py").write_bytes(TEXT.encode() + b"caf\xe9\n")
+    git(repo, "commit", "-qam", "latin-1")
+    async with open_round(repo) as round_:
+        _, conflict = await three(round_)
+        with pytest.raises(SidecarError, match="cannot be merged as text"):
+            await inputs(round_, conflict)

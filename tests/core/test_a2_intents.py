@@ -155,6 +155,43 @@ async def test_a_rerun_is_finished_once_although_its_finishing_is_killed_too(tmp
         assert secrets_in(round_.core.state_dir) == []
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("point", ["marked", "settled"])
+@pytest.mark.parametrize("more", [False, True], ids=["no file goes back", "another file goes back"])
+@pytest.mark.timeout(240)
+async def test_a_conflict_in_a_file_that_is_as_the_baseline_is_over_after_a_kill_too(
+    tmp_path: Path, point: str, more: bool
+) -> None:
+    repo = make_repo(tmp_path / "repo", BASE)
+    async with open_round(repo) as round_:
+        gate = tmp_path / "gate"
+        gate.write_text("")
+        change = {"sh": "echo w1 >> ../ran; sed -i 's/^line 4$/four/' app.py"}
+        old_copy = {"sh": "echo w2 >> ../ran; git show HEAD:app.py > app.py" + ("; echo new > new.py" if more else "")}
+        known, ended = [{"until": {"path": str(gate), "holds": word}} for word in ("known", "ended")]
+        report = {"json": {"summary": "did", "modifiedFiles": ["app.py", "new.py"] if more else ["app.py"]}}
+        one = await round_.write("first", change, report | ended)
+        two = await round_.write("second", old_copy | known, report)
+        scene = round_.core.a2.witness.scene
+        assert scene is not None
+        # Two writes between two looks would be one.
+        await until(lambda: scene.history.newest("app.py"), "the first one's edit")
+        gate.write_text("known")
+        assert await round_.ended(two) == ["done"]
+        gate.write_text("known, ended")
+        assert await round_.ended(one) == ["done"]
+        (conflict,) = [found for found in await round_.conflicts() if found["path"] == "app.py"]
+        assert conflict["kind"] == "lost-update"
+        assert (repo / "app.py").read_text() == TEXT
+    assert run_program(repo, point) == -signal.SIGKILL
+    async with open_round(repo) as round_:
+        settled = (await round_.call("codex_conflicts"))["settled"]
+        assert ("app.py", "run again") in {(found["path"], found["how"]) for found in settled}
+        await all_ended(round_)
+        assert await round_.conflicts() == []
+        assert (tmp_path / "ran").read_text().split() == ["w1", "w2", "w1", "w2"]
+
+
 @pytest.mark.parametrize("point", ["roll back staged", "rolled back"])
 async def test_a_roll_back_that_is_killed_is_not_taken_for_a_persons_edit(tmp_path: Path, point: str) -> None:
     repo = tmp_path / "repo"

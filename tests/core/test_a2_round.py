@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,6 +44,21 @@ def wait_for(name: str) -> dict[str, str]:
 
 def signal(name: str) -> dict[str, str]:
     return {"sh": f"touch ../{name}"}
+
+
+def promised(offered: dict[str, Any]) -> str:
+    """The id of the snapshot whose ref a preview names."""
+    found = re.findall(
+        r"A snapshot is saved first: refs/codex-sidecar/snapshots/(\d{8}-\d{6}-[0-9a-f]{4})\. ",
+        offered["preview"]["text"],
+    )
+    assert len(found) == 1, offered
+    return str(found[0])
+
+
+def snapshots(repo: Path) -> list[str]:
+    """The ids of all snapshots that git itself knows."""
+    return git(repo, "for-each-ref", "--format=%(refname:lstrip=3)", "refs/codex-sidecar/snapshots/").split()
 
 
 async def test_one_worker_alone_makes_no_conflict(repo: Path) -> None:
@@ -113,7 +130,9 @@ async def test_an_overwritten_edit_is_a_lost_update(repo: Path) -> None:
         preview = await round_.call("codex_resolve", **asked)
         assert "four by w2" in (repo / "app.py").read_text()
         assert preview["preview"]["files"] == [{"path": "app.py", "action": "becomes w1's version"}]
+        assert snapshots(repo) == []
         done = await round_.call("codex_resolve", **asked, token=preview["token"])
+        assert [done["snapshotId"]] == snapshots(repo) == [promised(preview)]
         assert (repo / "app.py").read_text() == TEXT.replace("line 4\n", "four by w1\n")
         assert await round_.conflicts() == []
         (snapshot,) = (await round_.call("codex_snapshots"))["snapshots"]
@@ -134,7 +153,10 @@ async def test_a_merge_brings_both_edits_back(repo: Path) -> None:
         (conflict,) = await round_.conflicts()
         assert (conflict["kind"], conflict["severity"], conflict["mergeable"]) == ("lost-update", "error", True)
         assert conflict["suggested"] == "merge"
-        await round_.act("codex_resolve", conflictId=conflict["conflictId"], strategy="merge")
+        asked = {"conflictId": conflict["conflictId"], "strategy": "merge"}
+        preview = await round_.call("codex_resolve", **asked)
+        done = await round_.call("codex_resolve", **asked, token=preview["token"])
+        assert [done["snapshotId"]] == snapshots(repo) == [promised(preview)]
         assert (repo / "app.py").read_text() == TEXT.replace("line 2\n", "two\n").replace("line 9\n", "nine\n")
         assert await round_.conflicts() == []
 
@@ -186,6 +208,7 @@ async def test_roll_back_undoes_only_what_workers_did(repo: Path) -> None:
         assert set(preview["preview"]["untouched"]) == {"README.md", "notes.txt", "staged.txt"}
         assert "Not touched: your edits in" in preview["preview"]["text"]
         done = await round_.call("codex_rollback", token=preview["token"])
+        assert [done["snapshotId"]] == snapshots(repo) == [promised(preview)]
         assert sorted(done["files"]) == ["app.py", "new/file.py"]
         assert (repo / "app.py").read_text() == TEXT
         assert not (repo / "new").exists()
@@ -210,10 +233,71 @@ async def test_a_token_is_stale_as_soon_as_a_named_file_moves(repo: Path) -> Non
         assert "written by a person" in (repo / "app.py").read_text()
         fresh = caught.value.details
         assert fresh["preview"]["userEdits"] == ["app.py"]
-        await round_.call("codex_rollback", token=fresh["token"])
+        assert promised(fresh) != promised(preview)
+        done = await round_.call("codex_rollback", token=fresh["token"])
+        assert [done["snapshotId"]] == snapshots(repo) == [promised(fresh)]
         assert (repo / "app.py").read_text() == TEXT
         with pytest.raises(SidecarError):
             await round_.call("codex_rollback", token=fresh["token"])
+
+
+async def test_every_preview_has_a_snapshot_name_of_its_own(repo: Path) -> None:
+    async with open_round(repo) as round_:
+        await round_.ended(await round_.write("work", patch(3, "three"), report("app.py")))
+        first, second = [await round_.call("codex_rollback") for _ in range(2)]
+        assert promised(first) != promised(second)
+        done = await round_.call("codex_rollback", token=first["token"])
+        assert [done["snapshotId"]] == snapshots(repo) == [promised(first)]
+        # The way back saves one, too; as soon as everything is back there is nothing to move, and nothing is named.
+        asked = {"snapshotId": done["snapshotId"]}
+        back, other = [await round_.call("codex_restore", **asked) for _ in range(2)]
+        restored = await round_.call("codex_restore", **asked, token=back["token"])
+        assert restored["snapshotId"] == promised(back)
+        assert set(snapshots(repo)) == {promised(first), promised(back)}
+        with pytest.raises(SidecarError) as caught:
+            await round_.call("codex_restore", **asked, token=other["token"])
+        idle = caught.value.details
+        assert "Every file is as the snapshot has it." in idle["preview"]["text"]
+        assert "saved first" not in idle["preview"]["text"]
+        nothing = await round_.call("codex_restore", **asked, token=idle["token"])
+        assert (nothing["snapshotId"], nothing["files"]) == (None, [])
+        assert len(snapshots(repo)) == 2
+
+
+async def test_a_name_that_is_taken_by_now_is_replaced_and_the_answer_tells_the_true_one(repo: Path) -> None:
+    async with open_round(repo) as round_:
+        await round_.ended(await round_.write("work", patch(3, "three"), report("app.py")))
+        preview = await round_.call("codex_rollback")
+        head = git(repo, "rev-parse", "HEAD").strip()
+        git(repo, "update-ref", f"refs/codex-sidecar/snapshots/{promised(preview)}", head)
+        done = await round_.call("codex_rollback", token=preview["token"])
+        assert done["snapshotId"] != promised(preview)
+        assert set(snapshots(repo)) == {done["snapshotId"], promised(preview)}
+        assert git(repo, "rev-parse", f"refs/codex-sidecar/snapshots/{promised(preview)}").strip() == head
+        assert [one["snapshotId"] for one in (await round_.call("codex_snapshots"))["snapshots"]] == [
+            done["snapshotId"]
+        ]
+
+
+async def test_what_moves_nothing_names_no_snapshot(repo: Path) -> None:
+    async with open_round(repo) as round_:
+        _, two, conflict = await collide(round_, repo)
+        (repo / "app.py").chmod(0o644)
+        stands = {"conflictId": conflict["conflictId"], "strategy": "keep", "jobId": two["jobId"]}
+        preview = await round_.call("codex_resolve", **stands)
+        assert preview["preview"]["text"] == "app.py becomes w2's version. It already is: no file is changed."
+        (repo / "app.py").chmod(0o755)
+        promised(await round_.call("codex_resolve", **stands))
+        (repo / "app.py").chmod(0o644)
+        asked = {"conflictId": conflict["conflictId"], "strategy": "reconcile"}
+        assert "snapshot" not in (await round_.call("codex_resolve", **asked))["preview"]["text"]
+        # That the file was touched makes the first token stale, and nothing else.
+        with pytest.raises(SidecarError) as caught:
+            await round_.call("codex_resolve", **stands, token=preview["token"])
+        assert caught.value.details["preview"] == preview["preview"]
+        done = await round_.call("codex_resolve", **stands, token=caught.value.details["token"])
+        assert (done["snapshotId"], done["files"], snapshots(repo)) == (None, [], [])
+        assert await round_.conflicts() == []
 
 
 async def test_rerun_runs_the_jobs_again_one_by_one_and_tells_what_changed(repo: Path) -> None:
@@ -221,7 +305,9 @@ async def test_rerun_runs_the_jobs_again_one_by_one_and_tells_what_changed(repo:
         one, two, _ = await collide(round_, repo)
         for name in ("a", "b"):
             (repo.parent / name).touch()
-        again = await round_.act("codex_rerun")
+        preview = await round_.call("codex_rerun")
+        again = await round_.call("codex_rerun", token=preview["token"])
+        assert [again["snapshotId"]] == snapshots(repo) == [promised(preview)]
         assert [job["replaces"] for job in again["jobs"]] == [one["jobId"], two["jobId"]]
         jobs = {job["jobId"]: job["runId"] for job in (await round_.call("codex_status"))["jobs"]}
         assert len(set(jobs.values())) == 1, "a re-run belongs to the run that it repairs"
@@ -301,7 +387,10 @@ async def test_dirty_tree_snapshot_and_stash(repo: Path) -> None:
         await round_.call("codex_baseline", begin=True, onDirty="stash")
         assert git(repo, "status", "--porcelain") == ""
         baseline = await round_.call("codex_baseline")
-        await round_.act("codex_restore", snapshotId=baseline["snapshotId"])
+        preview = await round_.call("codex_restore", snapshotId=baseline["snapshotId"])
+        assert "The index comes back too, as it was then." in preview["preview"]["text"]
+        done = await round_.call("codex_restore", snapshotId=baseline["snapshotId"], token=preview["token"])
+        assert done["snapshotId"] == promised(preview)
         assert (repo / "README.md").read_text() == "mine\n"
         assert (repo / "notes.txt").read_text() == "notes\n"
 

@@ -105,8 +105,6 @@ class Stage:
         scene = a2.witness.scene
         assert scene is not None
         job = self.jobs[step.actor]
-        if step.kind == "patch":
-            await a2.look()
         lines = scene.history.lines.get(job, 0)
         self._go(number)
         if step.kind in ("open", "write"):

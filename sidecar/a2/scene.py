@@ -1,0 +1,170 @@
+"""What the witness knows of the open run."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from sidecar.a2.commands import likely_paths
+from sidecar.a2.glimpses import Glimpse, glimpse
+from sidecar.a2.history import History, StoredVersion
+from sidecar.a2.windows import SLACK_SECONDS, Since, Window, Windows
+from sidecar.git.baseline import Baseline, Held
+from sidecar.git.blobs import Stored
+from sidecar.git.worktree import NO_FILE
+
+TOLD_SECONDS = 0.08
+"""How soon a watched tree tells of a change."""
+LATE_SECONDS = 0.5
+"""When at the latest it does, on a busy machine."""
+KEPT_SECONDS = 2.0
+"""How long it matters that a worker could write; how late its word is still heeded."""
+GLANCES = 12
+"""Most files of one kind that are read at once."""
+
+
+class Found(NamedTuple):
+    """What stands at a path. `oid` None: nothing; empty: something whose content was not kept."""
+
+    mode: str
+    oid: str | None
+    changed_at: float | None
+    """When the file was changed last (its ctime); None where nothing is there."""
+
+    @classmethod
+    def of(cls, stored: Stored) -> Found:
+        at = stored.signature.ctime_ns / 1e9 or None
+        if stored.oid is None:
+            return cls("", None if stored.signature.kind in NO_FILE else "", at)
+        if stored.signature.kind == "link":
+            return cls("120000", stored.oid, at)
+        return cls("100755" if stored.signature.mode & 0o100 else "100644", stored.oid, at)
+
+    def same_as(self, known: StoredVersion) -> bool:
+        return self.oid == known.oid and (self.oid is None or self.mode == known.mode)
+
+
+@dataclass
+class Scene:
+    """What the witness knows of the run that is open. Times are seconds since 1970 (UTC)."""
+
+    history: History
+    baseline: Baseline
+    base: dict[str, StoredVersion] = field(default_factory=dict)
+    """What the baseline holds of paths that changed."""
+    asked: set[str] = field(default_factory=set)
+    """Paths of which it is known whether the baseline holds them."""
+    windows: Windows = field(default_factory=Windows)
+    looked_at: float = 0.0
+    """When the whole tree was looked at last."""
+    told_at: float = 0.0
+    """When the watch of the tree told of a change, the first since that look."""
+    read_at: dict[str, float] = field(default_factory=dict)
+    """When single paths were read last."""
+    changed_at: dict[int, float] = field(default_factory=dict)
+    """When the file was changed last, by the number of the version."""
+    glimpses: dict[str, list[Glimpse]] = field(default_factory=dict)
+    """What was read at once and is not taken into account yet, by path, the oldest first."""
+
+    saves: dict[str, float] = field(default_factory=dict)
+    """When the file that a person saved last was changed, as its editor's word came, by path."""
+
+    def learn(self, held: Mapping[str, Held]) -> None:
+        """Takes what the baseline holds of some paths."""
+        for path, one in held.items():
+            if one.kind in ("file", "link"):
+                mode = "120000" if one.kind == "link" else "100755" if one.mode & 0o100 else "100644"
+                self.base[path] = StoredVersion(path, 0, one.oid, mode, (), "seen", self.baseline.recorded_at)
+
+    def base_of(self, path: str) -> StoredVersion:
+        return self.base.get(path) or StoredVersion(path, 0, None, "", (), "seen", self.baseline.recorded_at)
+
+    def now_known(self, path: str) -> StoredVersion:
+        return self.history.newest(path) or self.base_of(path)
+
+    def since(self, path: str, read_at: float = 0.0) -> Since:
+        """Up to when everything that was written to a path is known; it was also read at `read_at`."""
+        read = max(self.looked_at, self.read_at.get(path, 0.0), read_at)
+        return Since(max(read, self.told_at - LATE_SECONDS), max(read, self.told_at - TOLD_SECONDS))
+
+    def note_read(self, path: str, at: float) -> None:
+        """All that was written to a path before this time is known now."""
+        self.read_at[path] = max(self.read_at.get(path, 0.0), at)
+
+    def glimpses_before(self, path: str, found: Found, began: float, ended: float) -> list[Glimpse]:
+        """Takes out the glimpses that are older than what was found by a reading from `began` to `ended`.
+
+        Those that are younger stay; where the order cannot be told the glimpse is dropped.
+        """
+        older: list[Glimpse] = []
+        younger: list[Glimpse] = []
+        at = found.changed_at
+        for one in self.glimpses.pop(path, []):
+            if one.ended <= began or (one.began < ended and at is not None and one.changed_at < at):
+                older.append(one)
+            elif one.began >= ended or (at is not None and one.changed_at > at):
+                younger.append(one)
+        if younger:
+            self.glimpses[path] = younger
+        return older
+
+    def is_fresh(self, path: str, changed_at: float) -> bool:
+        """Whether a content can be anything but the baseline's, whose blob may be another one (line ends, filters)."""
+        return path in self.history.versions or changed_at > self.baseline.recorded_at
+
+    def is_changed_after(self, path: str, found: Found) -> bool:
+        """Whether a glimpse that waits for its turn shows something newer."""
+        at = found.changed_at
+        return at is None or any(one.changed_at > at for one in self.glimpses.get(path, ()))
+
+    def is_overtaken(self, path: str, found: Found, began: float) -> bool:
+        """Whether a later reading has met a newer content than this one, which began to be read at `began`."""
+        newest = self.history.newest(path)
+        if newest is None or found.changed_at is None or began >= self.read_at.get(path, 0.0):
+            return False
+        return found.changed_at < self.changed_at.get(newest.seq, 0.0)
+
+    def near(self, text: str) -> list[str]:
+        """Files that may soon be written again, or may have just been: those of a command's text, and the last ones."""
+        versions = self.history.versions
+        hot = heapq.nlargest(GLANCES, versions, key=lambda path: versions[path][-1].seq)
+        return list(dict.fromkeys([*likely_paths(text, GLANCES), *hot]))
+
+    def glance(self, top: Path, paths: Collection[str], *, named: bool) -> frozenset[str]:
+        """Reads files now, and keeps what they hold until its turn comes; those that could be read.
+
+        Args:
+            named: a worker's own event names them, so they count although git may ignore them.
+        """
+        read = set()
+        for path in paths:
+            if (one := glimpse(top, path)) is not None:
+                self.glimpses.setdefault(path, []).append(one._replace(named=named))
+                read.add(path)
+        return frozenset(read)
+
+    def late(self, window: Window, paths: Iterable[str]) -> list[StoredVersion]:
+        """Versions that a patch may have made although it was not thought of: its words came late, and none is its own.
+
+        They are given as what they are to be.
+        """
+        amended: list[StoredVersion] = []
+        for path in paths:
+            near = []
+            for one in self.history.versions.get(path, []):
+                at = self.changed_at.get(one.seq, one.at)
+                if window.job_id in one.writers and at >= window.begin - SLACK_SECONDS:
+                    break
+                if one.writers and window.job_id not in one.writers and window.holds(at, KEPT_SECONDS):
+                    near.append(one)
+            else:
+                amended += [
+                    msgspec.structs.replace(one, writers=(*one.writers, window.job_id), attribution="ambiguous")
+                    for one in near
+                ]
+        return amended
