@@ -4,6 +4,10 @@ codex-sidecar:/src/app.py?run=r1&side=base          the baseline's content
 codex-sidecar:/src/app.py?run=r1&side=w1            what worker w1 wrote
 codex-sidecar:/src/app.py.diff?run=r1&side=w1&with=w2
 codex-sidecar:/w1-add-retries.md?job=ID             the transcript; the path is for people
+codex-sidecar:/w1-add-retries-result.md?job=ID&view=result
+codex-sidecar:/Codex Sidecar Setup.md?view=setup
+codex-sidecar:/src/app.py?snapshot=ID               the content that a snapshot holds
+codex-sidecar:/src/app.py?draft=CONFLICT            a merge that could not be written, as long as the client is there
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ from sidecar.lsp.findings import Findings
 from sidecar.model.errors import invalid
 
 if TYPE_CHECKING:
+    from sidecar.lsp.pages import Pages
     from sidecar.lsp.transcripts import Transcripts
 
 SCHEME = "codex-sidecar"
@@ -47,6 +52,33 @@ class TranscriptOf:
     job_id: str
 
 
+@dataclass(frozen=True)
+class ResultOf:
+    job_id: str
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What is there of what workers need."""
+
+
+@dataclass(frozen=True)
+class InSnapshot:
+    path: str
+    snapshot_id: str
+
+
+@dataclass(frozen=True)
+class Draft:
+    path: str
+    conflict_id: str
+
+
+Document = Version | Difference | TranscriptOf | ResultOf | Setup | InSnapshot | Draft
+
+SETUP_NAME = "Codex Sidecar Setup.md"
+
+
 def uri_of(document: Version | Difference) -> str:
     """The URI of a version or a difference; a transcript's is made by `transcript_uri`."""
     suffix = DIFF_SUFFIX if isinstance(document, Difference) else ""
@@ -60,12 +92,33 @@ def transcript_uri(file_name: str, job_id: str) -> str:
     return _uri(file_name, {"job": job_id})
 
 
+def result_uri(file_name: str, job_id: str) -> str:
+    """The page of a worker's result.
+
+    Args:
+        file_name: of the transcript.
+    """
+    return _uri(f"{file_name.removesuffix('.md')}-result.md", {"job": job_id, "view": "result"})
+
+
+def setup_uri() -> str:
+    return _uri(SETUP_NAME, {"view": "setup"})
+
+
+def snapshot_uri(path: str, snapshot_id: str) -> str:
+    return _uri(path, {"snapshot": snapshot_id})
+
+
+def draft_uri(path: str, conflict_id: str) -> str:
+    return _uri(path, {"draft": conflict_id})
+
+
 def _uri(path: str, query: dict[str, str | None]) -> str:
     asked = "&".join(f"{name}={quote(value, safe='')}" for name, value in query.items() if value)
     return f"{SCHEME}:/{quote(path.encode('utf-8', 'surrogateescape'))}?{asked}"
 
 
-def parse(uri: str) -> Version | Difference | TranscriptOf:
+def parse(uri: str) -> Document:
     """What a URI names.
 
     Raises:
@@ -82,7 +135,13 @@ def parse(uri: str) -> Version | Difference | TranscriptOf:
     asked = {name: values[-1] for name, values in parse_qs(query).items()}
     path = unquote(parts.path, errors="surrogateescape").lstrip("/")
     if "job" in asked:
-        return TranscriptOf(asked["job"])
+        return ResultOf(asked["job"]) if asked.get("view") == "result" else TranscriptOf(asked["job"])
+    if asked.get("view") == "setup":
+        return Setup()
+    if path and "snapshot" in asked:
+        return InSnapshot(path, asked["snapshot"])
+    if path and "draft" in asked:
+        return Draft(path, asked["draft"])
     if not path or "side" not in asked:
         raise invalid("uri", "names no version", f"{SCHEME}:/path?run=RUN&side=base, or a worker's label as the side.")
     if "with" in asked:
@@ -93,9 +152,12 @@ def parse(uri: str) -> Version | Difference | TranscriptOf:
 class Library:
     """Gives the content of documents."""
 
-    def __init__(self, findings: Findings, transcripts: Transcripts) -> None:
+    def __init__(self, findings: Findings, transcripts: Transcripts, pages: Pages) -> None:
         self._findings = findings
         self._transcripts = transcripts
+        self._pages = pages
+        self.drafts: dict[str, str] = {}
+        """Merges that could not be written, by conflict; the newest of a conflict."""
         self.run_id: str | None = None
         """The open run, the only one whose versions can be told apart by label."""
 
@@ -108,6 +170,14 @@ class Library:
         document = parse(uri)
         if isinstance(document, TranscriptOf):
             return await self._transcripts.show(document.job_id, uri)
+        if isinstance(document, ResultOf):
+            return await self._pages.result(document.job_id)
+        if isinstance(document, Setup):
+            return await self._pages.setup()
+        if isinstance(document, InSnapshot):
+            return as_text(await self._pages.in_snapshot(document.path, document.snapshot_id))
+        if isinstance(document, Draft):
+            return self._draft(document)
         if document.run and self.run_id and document.run != self.run_id:
             raise invalid("uri", f"the run {document.run[:80]} is over, and another one is open")
         if isinstance(document, Difference):
@@ -117,6 +187,11 @@ class Library:
             who = "The baseline" if document.side == BASE else document.side[:80]
             raise invalid("uri", f"{who} has no stored version of {document.path[:200]}")
         return as_text(content)
+
+    def _draft(self, document: Draft) -> str:
+        if document.conflict_id not in self.drafts:
+            raise invalid("uri", f"no merge of {document.path[:200]} is kept")
+        return self.drafts[document.conflict_id]
 
     async def difference(self, document: Difference) -> str:
         """A unified diff from one side's version to the other's; an absent file is an empty one."""

@@ -6,12 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from lsprotocol import types
 
-from sidecar.model.errors import SidecarError
+from sidecar.lsp.flows.actions import act
+from sidecar.model.errors import SidecarError, invalid
 
 if TYPE_CHECKING:
     from sidecar.lsp.server import SidecarServer
 
 GET_STATE = "codexSidecar/getState"
+ROWS = "codexSidecar/rows"
+OWNERS = "codexSidecar/owners"
+ACT = "codexSidecar/act"
 
 
 def register(server: SidecarServer) -> None:
@@ -38,6 +42,23 @@ def _life(server: SidecarServer) -> None:
     def get_state(params: dict[str, Any] | None) -> dict[str, Any]:
         # Not async: nothing may be sent between taking the state and answering it.
         return server.get_state()
+
+    @server.feature(ROWS)
+    def rows(params: Any) -> dict[str, Any]:
+        return {"rows": [] if server.view is None else server.view.below(_text(params, "id"))}
+
+    @server.feature(ACT)
+    async def perform(params: Any) -> dict[str, Any]:
+        if server.core is None:
+            raise SidecarError("not-a-repository", "There are no workers here.", "Open a folder of a repository.")
+        if server.desk is None:
+            raise invalid("action", "this client announced no `ui.dialogs`", "Call the tools.")
+        return await act(server.desk, params)
+
+    @server.feature(OWNERS)
+    async def owners(params: Any) -> dict[str, Any]:
+        uri = _text(params, "uri")
+        return {"owners": [] if server.surfaces is None else await server.surfaces.owners(uri)}
 
 
 def _buffers(server: SidecarServer) -> None:
@@ -83,3 +104,10 @@ def _answers(server: SidecarServer) -> None:
         if server.surfaces is None:
             raise SidecarError("not-a-repository", "There are no documents here.", "Open a folder of a repository.")
         return types.TextDocumentContentResult(await server.surfaces.library.text(params.uri))
+
+
+def _text(params: Any, name: str) -> str:
+    value = params.get(name) if isinstance(params, dict) else None
+    if not isinstance(value, str):
+        raise invalid(name, "expected a string")
+    return value

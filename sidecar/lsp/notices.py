@@ -25,6 +25,16 @@ _ANSWERED: WeakKeyDictionary[object, set[str]] = WeakKeyDictionary()
 """The runs of each core whose notice a person has answered: a window that is opened again does not repeat it."""
 
 
+def answered(core: object) -> set[str]:
+    """The runs of a core whose notice a person has answered, in whatever window."""
+    return _ANSWERED.setdefault(core, set())
+
+
+def certain(findings: Findings) -> list[Conflict]:
+    """The conflicts that somebody has to decide, worst first."""
+    return [one for one in findings.conflicts() if one.confirmed and one.severity in ("error", "warning")]
+
+
 class Notices:
     """Tells the person at one client that workers collided."""
 
@@ -38,7 +48,7 @@ class Notices:
         run_id: Callable[[], str | None],
         start: Callable[[Coroutine[Any, Any, None]], object],
     ) -> None:
-        self._answered = _ANSWERED.setdefault(core, set())
+        self._answered = answered(core)
         self._findings = findings
         self._paths = paths
         self._contents = contents
@@ -50,17 +60,14 @@ class Notices:
     def touch(self) -> None:
         """The conflicts have changed."""
         run_id = self._run_id()
-        if run_id is None or run_id in self._told or run_id in self._answered or not self._certain():
+        if run_id is None or run_id in self._told or run_id in self._answered or not certain(self._findings):
             return
         self._told.add(run_id)
         self._start(self._tell(run_id))
 
-    def _certain(self) -> list[Conflict]:
-        return [one for one in self._findings.conflicts() if one.confirmed and one.severity in ("error", "warning")]
-
     async def _tell(self, run_id: str) -> None:
         await asyncio.sleep(COLLECT_SECONDS)
-        found = self._certain()
+        found = certain(self._findings)
         if not found or self._run_id() != run_id:
             self._told.discard(run_id)
             return

@@ -16,13 +16,18 @@ from sidecar.lsp.converter import CONVERTER
 from sidecar.lsp.documents import SCHEME
 from sidecar.lsp.events import EventsPublisher
 from sidecar.lsp.features import register
+from sidecar.lsp.flows.flow import Desk
+from sidecar.lsp.flows.notices import Toasts
+from sidecar.lsp.flows.primitives import Dialogs
 from sidecar.lsp.options import SECTION, Options, read_options, section_of
 from sidecar.lsp.progress import RunProgress
 from sidecar.lsp.protocol import SidecarProtocol
 from sidecar.lsp.state import StatePublisher
 from sidecar.lsp.surfaces import Abilities, Surfaces
+from sidecar.lsp.view.view import View
 from sidecar.model.errors import SidecarError, invalid
 from sidecar.model.job import FINAL_STATUSES
+from sidecar.model.settings import parse_settings
 from sidecar.tools import table
 from sidecar.tools.caller import Caller, Client
 from sidecar.tools.schema import json_type
@@ -53,8 +58,15 @@ class SidecarServer(LanguageServer):
         self._outbox = outbox
         self._tasks: set[asyncio.Task[None]] = set()
         self._state: StatePublisher | None = None
+        self.view: View | None = None
+        """What the client draws; None where it draws by itself, and before `initialized`."""
+        self.section: object = None
+        """The settings that the client announced last, with those that only its own surfaces have."""
         self._progress: RunProgress | None = None
         self._events: EventsPublisher | None = None
+        self.desk: Desk | None = None
+        """What actions of the client's palette work with; None where it has no dialogs, and before `initialized`."""
+        self.toasts: Toasts | None = None
         self.surfaces: Surfaces | None = None
         """What shows conflicts; None before `initialized` and outside a repository."""
         self._following = contextlib.ExitStack()
@@ -106,7 +118,11 @@ class SidecarServer(LanguageServer):
         if self._state is not None or self.core is None:
             return
         core, notify, drained = self.core, self.protocol.notify, self._outbox.drained
-        self._state = StatePublisher(core, notify, drained)
+        if self.options.ui.state:
+            self.view = View(core, self._caller.client.env, self._touch_state)
+            self.view.take_settings(self.section)
+            self.view.start(self._background)
+        self._state = StatePublisher(core, notify, drained, self.view)
         window = self.client_capabilities.window
         if window is not None and window.work_done_progress and not self.options.ui.owns_progress:
             self._progress = RunProgress(core, notify, self.protocol.ask, drained)
@@ -118,6 +134,23 @@ class SidecarServer(LanguageServer):
                     self._events.touch(job["jobId"])
         abilities = Abilities(self.client_capabilities, self.options.ui)
         self.surfaces = Surfaces(core, self._caller, self.protocol, abilities, self.options.ui, self._background)
+        if self.options.ui.dialogs:
+            self.desk = Desk(
+                core,
+                self._caller,
+                self.surfaces.findings,
+                self.surfaces.paths,
+                self.surfaces.library,
+                Dialogs(self.protocol.ask_person),
+                self.options.ui,
+                lambda: parse_settings(self.section)[0],
+                self._refresh,
+                self.surfaces.row_of,
+                self.view,
+            )
+            self.toasts = Toasts(self.desk, self._background)
+            self._background(self.toasts.run())
+            self.toasts.touch()
         self._following.callback(core.subscribe(self._on_change))
         self._background(self._state.run())
         self.surfaces.start()
@@ -128,6 +161,8 @@ class SidecarServer(LanguageServer):
     async def close(self) -> None:
         """Stops everything that was started for this connection."""
         self._following.close()
+        if self.view is not None:
+            self.view.stop()
         if self.surfaces is not None:
             self.surfaces.stop()
         for task in self._tasks:
@@ -148,6 +183,10 @@ class SidecarServer(LanguageServer):
             return  # The end of the connection; whoever reads from it deals with that.
         logger.error("a task of a language client failed", exc_info=exc)
 
+    def _refresh(self, uri: str) -> None:
+        if self.surfaces is not None:
+            self._background(self.surfaces.refresh_document(uri))
+
     def _on_change(self, change: Change) -> None:
         if self.surfaces is not None:
             self.surfaces.on_change(change)
@@ -155,10 +194,17 @@ class SidecarServer(LanguageServer):
             if self._events is not None:
                 self._events.touch(change.id)
             return
-        if self._state is not None:
-            self._state.touch()
+        if self.view is not None:
+            self.view.core_changed(change)
+        self._touch_state()
+        if self.toasts is not None and change.kind in ("job", "conflicts", "run"):
+            self.toasts.touch()
         if self._progress is not None and change.kind == "job":
             self._progress.touch()
+
+    def _touch_state(self) -> None:
+        if self._state is not None:
+            self._state.touch()
 
     # -- state and settings -----------------------------------------------------------------------------------------
 
@@ -176,6 +222,9 @@ class SidecarServer(LanguageServer):
 
     def apply_settings(self, section: object) -> None:
         """Makes the client's settings the current ones and tells it what was not taken."""
+        self.section = section
+        if self.view is not None:
+            self.view.take_settings(section)
         if self.core is not None:
             for problem in self.core.apply_settings(section):
                 self.warn(f"{problem.sentence()} The default holds.")

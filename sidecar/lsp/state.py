@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sidecar.model import limits
 
 if TYPE_CHECKING:
+    from sidecar.lsp.view.view import View
     from sidecar.service.core import Core
 
 METHOD = "codexSidecar/state"
@@ -20,7 +21,8 @@ Key = tuple[str, str]
 def items_of(state: dict[str, Any]) -> dict[Key, dict[str, Any]]:
     """The state as items, each with its `kind` and `id`; jobs and conflicts in the order of the state.
 
-    A conflict has a kind of its own, which stands under `conflictKind` here.
+    A conflict has a kind of its own, which stands under `conflictKind` here. Where the state holds a view, its rows,
+    marks and summary follow.
     """
     found: dict[Key, dict[str, Any]] = {}
     for job in state["jobs"]:
@@ -32,6 +34,11 @@ def items_of(state: dict[str, Any]) -> dict[Key, dict[str, Any]]:
     for conflict in state["conflicts"]:
         name = conflict["conflictId"]
         found["conflict", name] = {**conflict, "conflictKind": conflict["kind"], "kind": "conflict", "id": name}
+    for kind, several in (("row", state.get("rows", ())), ("mark", state.get("marks", ()))):
+        for one in several:
+            found[kind, one["id"]] = {"kind": kind, **one}
+    if "summary" in state:
+        found["summary", "summary"] = {"kind": "summary", **state["summary"]}
     return found
 
 
@@ -48,8 +55,16 @@ class StatePublisher:
     on with the notification after the `seq` it is answered.
     """
 
-    def __init__(self, core: Core, notify: Callable[[str, Any], None], drained: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        core: Core,
+        notify: Callable[[str, Any], None],
+        drained: Callable[[], Awaitable[None]],
+        view: View | None = None,
+    ) -> None:
+        """`view`: of a client that draws what the server says."""
         self._core = core
+        self._view = view
         self._notify = notify
         self._drained = drained
         self._dirty = asyncio.Event()
@@ -62,15 +77,19 @@ class StatePublisher:
         """Something in the state changed."""
         self._dirty.set()
 
+    def _full(self) -> dict[str, Any]:
+        state = self._core.state()
+        return state if self._view is None else {**state, **self._view.draw(state)}
+
     def answer(self) -> dict[str, Any]:
         """The answer to `codexSidecar/getState`."""
-        full = self._core.state()
+        full = self._full()
         self._answered = _fingerprints(items_of(full))
         return {"seq": self._seq, "full": full}
 
     async def run(self) -> None:
         """Sends the full state, then changes, until cancelled; while the client is congested they are merged."""
-        full = self._core.state()
+        full = self._full()
         self._sent = _fingerprints(items_of(full))
         self._send({"full": full})
         while True:
@@ -81,7 +100,7 @@ class StatePublisher:
             self._send_changes()
 
     def _send_changes(self) -> None:
-        items = items_of(self._core.state())
+        items = items_of(self._full())
         now = _fingerprints(items)
         known = [self._sent] if self._answered is None else [self._sent, self._answered]
         changed = [item for key, item in items.items() if any(one.get(key) != now[key] for one in known)]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lsprotocol import types
 
+from sidecar.a2 import messages
 from sidecar.lsp.actions import code_actions, code_lenses
 from sidecar.lsp.asking import Asking, Person
 from sidecar.lsp.buffers import Buffers
@@ -20,9 +21,11 @@ from sidecar.lsp.hovers import Hovers
 from sidecar.lsp.links import Links
 from sidecar.lsp.notices import Notices
 from sidecar.lsp.options import Ui
+from sidecar.lsp.pages import Pages
 from sidecar.lsp.paths import Paths
 from sidecar.lsp.transcripts import Transcripts
 from sidecar.model import limits
+from sidecar.model.conflict import LineRange
 
 if TYPE_CHECKING:
     from pygls.workspace import Workspace
@@ -65,10 +68,10 @@ class Surfaces:
         self.findings = Findings(core)
         self.paths = Paths(core.top, _folders(workspace))
         self._files = None if abilities.virtual_documents else DocumentFiles(core.state_dir)
-        self._transcripts = Transcripts(caller, self._files, self.paths.uri, self._refresh_document, start)
-        self.library = Library(self.findings, self._transcripts)
+        self._transcripts = Transcripts(caller, self._files, self.paths.uri, self.refresh_document, start)
+        self.library = Library(self.findings, self._transcripts, Pages(caller, self.paths.uri))
         links = Links(self.findings, self.library, self._transcripts, self._files)
-        contents = Contents(self.paths, workspace)
+        contents = self._contents = Contents(self.paths, workspace)
         self.buffers = Buffers(self.findings, self.paths, workspace, start, self._touch)
         self._problems = DiagnosticsPublisher(
             self.findings,
@@ -146,6 +149,24 @@ class Surfaces:
         path = self.paths.relative(uri)
         return None if path is None else await self._hovers.at(path, row)
 
+    async def row_of(self, path: str, lines: LineRange | None) -> int:
+        """Where lines of a file on the disk begin in the editor, from 0; its beginning for none."""
+        return (await self._contents.view(path)).range(lines).start.line
+
+    async def owners(self, uri: str) -> list[dict[str, Any]]:
+        """Whose the lines of a file are, as `codexSidecar/owners` says it; lines from 0, both ends included."""
+        path = self.paths.relative(uri)
+        found = [owner for owner in await self.findings.owners(path) if owner.writers] if path is not None else []
+        if path is None or not found:
+            return []
+        view = await self._contents.view(path)
+        told = []
+        for owner in found:
+            where = view.range(LineRange(owner.start, owner.end))
+            names = [messages.one_line(f"{label} {title}") for _, label, title in owner.writers]
+            told.append({"start": where.start.line, "end": where.end.line, "text": messages.listed(names)})
+        return told
+
     # -- asking the client ------------------------------------------------------------------------------------------
 
     async def _register_content(self) -> None:
@@ -156,7 +177,8 @@ class Surfaces:
         params = types.RegistrationParams(registrations=[registration])
         await self._protocol.ask_or_none(types.CLIENT_REGISTER_CAPABILITY, params)
 
-    async def _refresh_document(self, uri: str) -> None:
+    async def refresh_document(self, uri: str) -> None:
+        """Tells the client to ask for a document again, where it shows it."""
         params = types.TextDocumentContentRefreshParams(uri)
         await self._protocol.ask_or_none(types.WORKSPACE_TEXT_DOCUMENT_CONTENT_REFRESH, params)
 

@@ -28,6 +28,9 @@ class LimitSettings(_Section, frozen=True):
 
 class SpawnSettings(_Section, frozen=True):
     timeout_minutes: Annotated[float, Meta(gt=0, le=limits.TIMEOUT_MS_MAX / 60_000)] = limits.SPAWN_TIMEOUT_MINUTES
+    default_mode: Literal["ask", "read-only", "workspace-write"] = "ask"
+    """The sandbox of workers that a person spawns in the editor."""
+    ask_for_model: bool = False
 
 
 class BaselineSettings(_Section, frozen=True):
@@ -53,6 +56,10 @@ class Settings(_Section, frozen=True):
     conflicts: ConflictSettings = ConflictSettings()
     snapshots: SnapshotSettings = SnapshotSettings()
     isolation: Literal["shared"] = "shared"
+    notifications: Literal["off", "attention", "finished", "always"] = "attention"
+    """Which notices an editor with dialogs gets unasked."""
+    on_run_finished_command: str = ""
+    """Program and arguments, run when the last worker has ended; only from a client that reads it per machine."""
     log_level: Literal["error", "warning", "info", "debug"] = "info"
 
 

@@ -92,6 +92,8 @@ def job_item(job: Job, manager: JobManager, queue: Plan) -> dict[str, Any]:
     """A job as `codexSidecar/state` carries it: its status and the files."""
     item: dict[str, Any] = msgspec.to_builtins(job_status(job, manager, queue))
     item["access"] = job.access
+    item["model"] = job.model
+    item["stopRequestedAt"] = iso(job.cancel.requested_at) if job.cancel else None
     item["modifiedFiles"] = job.modified_files
     item["touchedFiles"] = msgspec.to_builtins(job.touched_files)
     return item

@@ -87,6 +87,10 @@ class ScriptedCore:
     def active_jobs(self) -> int:
         return sum(job["status"] in ("queued", "starting", "running", "stopping") for job in self.jobs.values())
 
+    def job_item(self, job_id: str) -> dict[str, Any] | None:
+        found = self.jobs.get(job_id)
+        return None if found is None else dict(found)
+
     def state(self) -> dict[str, Any]:
         return {
             "jobs": [dict(job) for job in self.jobs.values()],
