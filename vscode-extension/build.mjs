@@ -1,10 +1,13 @@
-// Bundles the extension into one file; with --test, the unit tests.
+// Bundles the extension into one file; with --test, the unit tests, each for itself.
+import { readdirSync, rmSync } from "node:fs";
 import { build } from "esbuild";
 
 const testing = process.argv.includes("--test");
+const outdir = testing ? "dist/test" : "dist";
+if (testing) rmSync(outdir, { recursive: true, force: true });
 await build({
-  entryPoints: testing ? ["test/rows.test.ts"] : ["src/extension.ts"],
-  outdir: testing ? "dist/test" : "dist",
+  entryPoints: testing ? readdirSync("test").filter((name) => name.endsWith(".ts")).map((name) => `test/${name}`) : ["src/extension.ts"],
+  outdir,
   bundle: true,
   platform: "node",
   format: "cjs",

@@ -24,6 +24,10 @@ def program() -> tuple[str, list[str]]:
     started = Path(sys.argv[0])
     if started.name == PROGRAM and os.access(started, os.X_OK):
         return os.path.abspath(started), ["mcp"]
+    # An environment that the VS Code extension keeps goes with its version; the program beside it stays.
+    launcher = Path(sys.prefix).parent / PROGRAM
+    if (Path(sys.prefix) / "ready").is_file() and launcher.is_file():
+        return str(launcher), ["mcp"]
     found = shutil.which(PROGRAM)
     if found is not None:
         return os.path.abspath(found), ["mcp"]

@@ -142,7 +142,7 @@ def test_a_conflict_appears_and_a_version_is_kept(place: Place, repo: Path) -> N
         choice='Keep w1 "first"', question="w1", confirm="Keep w1",
     )  # fmt: skip
     assert [title for title in kept["titles"] if "Keep" in title] == ['Keep w1 "first"', 'Keep w2 "second"']
-    assert "A snapshot is saved first" in kept["text"]
+    assert "A snapshot is saved first: refs/codex-sidecar/snapshots/" in kept["text"]
     assert (repo / PATH).read_text() == FIRST
     assert Cli(repo).json("conflicts")["conflicts"] == []
 
@@ -155,13 +155,17 @@ def test_a_run_is_rolled_back_and_restored(place: Place, repo: Path) -> None:
     collide(repo)
     (repo / "README.md").write_text("mine\n")
     head = git(repo, "rev-parse", "HEAD")
-    asks = {"command": "Codex Sidecar: Roll Back to Baseline...", "question": "to the baseline?"}
+    asks = {
+        "command": "Codex Sidecar: Roll Back to Baseline...",
+        "choose": "Roll back which files?",
+        "question": "to the baseline?",
+    }
 
     text = window.play("question", "rollback-left", **asks)
     assert "Roll back 1 file to the baseline?" in text
     assert 'w1 "first" (app.py) and w2 "second" (app.py)' in text
     assert "Not touched: your edits in README.md" in text
-    assert "A snapshot is saved first" in text
+    assert "A snapshot is saved first: refs/codex-sidecar/snapshots/" in text
     assert (repo / PATH).read_text() == SECOND, "Escape changes nothing"
 
     window.play("question", "rollback", **asks, answer="Save Snapshot and Roll Back")
@@ -172,7 +176,7 @@ def test_a_run_is_rolled_back_and_restored(place: Place, repo: Path) -> None:
     assert git(repo, "rev-parse", "HEAD") == head
 
     window.play(
-        "question", "restored", command="Codex Sidecar: Restore Snapshot...", pick="files,",
+        "question", "restored", command="Codex Sidecar: Restore Snapshot...", pick="1 file,",
         question="from the snapshot of", answer="Save Snapshot and Restore",
     )  # fmt: skip
     wait_for(repo / PATH, SECOND)
@@ -184,7 +188,7 @@ def test_a_cancelled_worker_is_gone(place: Place, repo: Path) -> None:
     job = spawn(repo, "long one", *held("held"))
     window.play("row", "cancel-running", text="1 file")
     text = window.play("cancel", "cancelled", row="long one", gone="cancelled, 1 file changed")
-    assert "new.txt" in text
+    assert "It has changed 1 file." in text
     assert Cli(repo).json("result", job["jobId"], expect=1)["status"] == "cancelled"
     assert (repo / "new.txt").read_text() == "new\n"
 

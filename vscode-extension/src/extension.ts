@@ -1,62 +1,70 @@
-/** Starts one language client for each repository of the window and keeps the context keys. */
+/** Starts one language client for each repository of the window, keeps the context keys and registers the commands. */
 
 import * as vscode from "vscode";
-import { Commands } from "./commands";
+import { Attribution } from "./attribution";
 import { Decorations } from "./decorations";
-import { Documents, Merges } from "./documents";
+import { Documents } from "./documents";
 import { bundledPython } from "./environment";
-import { warnOnce } from "./notice";
-import { Repositories } from "./repositories";
-import { Repository } from "./repository";
-import { isActive } from "./state";
+import { Merges } from "./merges";
+import { Repositories, Repository, sentence, type Host } from "./repository";
 import { findProgram, NoProgram, topLevel, type Program } from "./server";
 import { StatusItem } from "./status";
-import { Tree } from "./tree";
+import { Tree, type Node } from "./tree";
+import { primitives, show } from "./ui";
+import { merged, type Counts, type Target } from "./view";
 
 const PROGRAM_SETTINGS = ["server.path", "server.importStrategy", "python.path"].map((name) => `codexSidecar.${name}`);
+/** Tools that a code action or a lens carries: the server asks before it acts. */
+const FLOWS = ["codex_resolve", "codex_rollback", "codex_rerun", "codex_restore", "codex_merge_inputs"];
+/** Tools for key bindings and other extensions: no questions, and the caller gets the answer. */
+const TOOLS = ["codex_spawn", "codex_status", "codex_result", "codex_wait_any", "codex_cancel", "codex_conflicts"];
+/** Where an action is about one of these, repositories that have none are not offered. */
+const ABOUT: Partial<Record<string, keyof Counts>> = { nextAttention: "attention", resolveConflict: "conflicts" };
 
-/** What other extensions and tests can ask. */
-export interface Api {
-  readonly state: string;
-  readonly repositories: Repositories;
-}
-
-class Window implements Api {
-  state = "starting";
+class Window {
+  private state = "starting";
   private readonly programs = new Map<string, Program>();
   private readonly log = vscode.window.createOutputChannel("Codex Sidecar", { log: true });
   private readonly programsChanged = new vscode.EventEmitter<void>();
-  private opening: Promise<void> = Promise.resolve();
-  readonly repositories: Repositories;
+  private readonly repositories = new Repositories();
+  private readonly documents = new Documents(this.repositories);
+  private readonly merges = new Merges(this.documents);
+  private readonly host: Host = {
+    ui: primitives(this.documents, this.merges),
+    renewed: (uri) => {
+      this.documents.renew(uri);
+    },
+    changed: (repository, change) => {
+      this.repositories.changed.fire({ repository, change });
+    },
+  };
+  private readonly tree = new Tree(this.repositories);
+  private opening: Promise<unknown> = Promise.resolve();
 
   constructor(private readonly context: vscode.ExtensionContext) {
-    this.repositories = new Repositories(context.workspaceState);
-    const documents = new Documents(this.repositories);
-    const merges = new Merges();
-    const commands = new Commands(this.repositories, documents, merges);
+    const attribution = new Attribution(this.repositories);
     context.subscriptions.push(
       this.repositories,
       this.log,
-      documents,
-      merges,
+      this.documents,
+      this.merges,
+      this.tree,
+      attribution,
       new StatusItem(this.repositories),
-      new Tree(this.repositories),
       new Decorations(this.repositories),
-      warnOnce(this.repositories),
-      ...commands.register(),
       this.repositories.onDidChange(() => {
         this.publish();
       }),
-      vscode.commands.registerCommand("codexSidecar.restartServer", () => this.open(true)),
-      vscode.commands.registerCommand("codexSidecar.showServerLog", () => {
-        this.log.show();
+      ...this.commands({
+        finishMerge: () => this.merges.finish(),
+        toggleAttribution: () => attribution.toggle(),
+        restartServer: () => this.open(true),
+        showServerLog: () => {
+          this.log.show();
+        },
+        openSettings: () => show("settings"),
+        openWalkthrough: () => show("walkthrough"),
       }),
-      vscode.commands.registerCommand("codexSidecar.openSettings", () =>
-        vscode.commands.executeCommand("workbench.action.openSettings", "@ext:codex-sidecar.codex-sidecar"),
-      ),
-      vscode.commands.registerCommand("codexSidecar.openWalkthrough", () =>
-        vscode.commands.executeCommand("workbench.action.openWalkthrough", "codex-sidecar.codex-sidecar#start"),
-      ),
       vscode.workspace.onDidChangeWorkspaceFolders(() => this.open(false)),
       vscode.workspace.onDidChangeConfiguration((event) => {
         if (PROGRAM_SETTINGS.some((name) => event.affectsConfiguration(name))) {
@@ -67,9 +75,8 @@ class Window implements Api {
         onDidChangeMcpServerDefinitions: this.programsChanged.event,
         provideMcpServerDefinitions: () =>
           [...this.programs].map(([top, { command, args, cwd }]) => {
-            const all = [...args, "mcp", "--repo", top];
             const label = this.programs.size > 1 ? `Codex workers (${top})` : "Codex workers";
-            const server = new vscode.McpStdioServerDefinition(label, command, all);
+            const server = new vscode.McpStdioServerDefinition(label, command, [...args, "mcp", "--repo", top]);
             server.cwd = vscode.Uri.file(cwd);
             return server;
           }),
@@ -77,13 +84,53 @@ class Window implements Api {
     );
   }
 
+  /** Every command of the manifest is an action of the server, but for the window's `own`. */
+  private commands(own: Record<string, () => unknown>): vscode.Disposable[] {
+    const manifest = this.context.extension.packageJSON as { contributes: { commands: { command: string }[] } };
+    const register = vscode.commands.registerCommand;
+    return [
+      ...manifest.contributes.commands.map(({ command }) => {
+        const action = command.slice("codexSidecar.".length);
+        return register(command, own[action] ?? ((given: unknown, top: unknown) => this.act(action, given, top)));
+      }),
+      ...FLOWS.map((tool) =>
+        register(tool, (args: Target = {}, top?: unknown) =>
+          "token" in args ? this.call(tool, args, top) : this.act(tool, args, top),
+        ),
+      ),
+      ...TOOLS.map((tool) => register(tool, (args: Target = {}, top?: unknown) => this.call(tool, args, top))),
+    ];
+  }
+
+  /** `given` is a row of the view, "selection" for the selected one, the target itself, or the document of a menu. */
+  private async act(action: string, given: unknown, top: unknown): Promise<void> {
+    const node = given === "selection" ? this.tree.selected : (given as Node | undefined);
+    const about = ABOUT[action];
+    const fits = about && ((one: Repository): boolean => one.view.summary.counts[about] > 0);
+    const editor = action.startsWith("spawnFrom") ? vscode.window.activeTextEditor : undefined;
+    const repository =
+      node?.repository ??
+      this.repositories.at(top) ??
+      (editor && this.repositories.of(editor.document.uri)) ??
+      (await this.repositories.pick(fits));
+    const isTarget = typeof given === "object" && given !== null && !(given instanceof vscode.Uri);
+    await repository?.act(action, node?.row ? (node.row.target ?? {}) : isTarget ? (given as Target) : {});
+  }
+
+  private async call(tool: string, args: Target, top: unknown): Promise<unknown> {
+    const repository = this.repositories.at(top) ?? (await this.repositories.pick());
+    return repository?.request("workspace/executeCommand", { command: tool, arguments: [args] });
+  }
+
   /** Opens what is not open yet, one time after the other; `again`: with servers that are started anew. */
-  open(again: boolean): Promise<void> {
-    this.opening = this.opening.then(() => this.openAll(again));
+  open(again: boolean): Promise<unknown> {
+    const location = { viewId: "codexSidecar.workers" };
+    this.opening = this.opening.then(() => vscode.window.withProgress({ location }, () => this.openAll(again)));
     return this.opening;
   }
 
   private async openAll(again: boolean): Promise<void> {
+    this.tree.problem = undefined;
     this.setState("starting");
     const folders = vscode.workspace.workspaceFolders?.filter(({ uri }) => uri.scheme === "file") ?? [];
     const enabled = folders.filter(({ uri }) =>
@@ -106,7 +153,7 @@ class Window implements Api {
   private async openOne(top: string): Promise<string | undefined> {
     try {
       const program = await findProgram(this.context, top, (python) => bundledPython(this.context, python, this.log));
-      const repository = new Repository(top, program, this.log);
+      const repository = new Repository(top, program, this.log, this.host);
       try {
         await repository.start();
       } catch (error) {
@@ -117,8 +164,12 @@ class Window implements Api {
       this.repositories.add(repository);
       return undefined;
     } catch (error) {
-      this.log.error(`${top}: ${error instanceof Error ? error.message : String(error)}`);
-      return error instanceof NoProgram ? error.state : "failed";
+      this.log.error(`${top}: ${sentence(error)}`);
+      if (!(error instanceof NoProgram)) {
+        return "failed";
+      }
+      this.tree.problem = error.message;
+      return error.state;
     }
   }
 
@@ -128,26 +179,18 @@ class Window implements Api {
   }
 
   private publish(): void {
-    const { all, jobs, conflicts, totals } = this.repositories;
+    const { all } = this.repositories;
+    const { counts, baseline, setup } = merged(all.map((one) => one.view.summary));
     const stopped = this.state === "ready" && !all.some((one) => one.running);
-    const keys: Record<string, unknown> = {
-      state: stopped ? "failed" : this.state,
-      active: jobs.filter(({ job }) => isActive(job)).length,
-      ended: jobs.filter(({ job }) => !isActive(job)).length,
-      attention: totals.attention,
-      conflicts: conflicts.length,
-      baseline: all.some((one) => one.model.run),
-      changedFiles: jobs.filter(({ job }) => job.touchedFiles.length).length,
-    };
+    const state = stopped ? "failed" : this.state === "ready" ? (setup ?? "ready") : this.state;
+    const keys = { ...counts, active: counts.running + counts.queued, baseline, state };
     for (const [name, value] of Object.entries(keys)) {
       void vscode.commands.executeCommand("setContext", `codexSidecar.${name}`, value);
     }
   }
 }
 
-export function activate(context: vscode.ExtensionContext): Api {
-  const window = new Window(context);
+export function activate(context: vscode.ExtensionContext): void {
   // Not awaited: a server that does not start must not keep the commands away.
-  void window.open(false);
-  return window;
+  void new Window(context).open(false);
 }

@@ -1,87 +1,90 @@
-/** One repository of the window: its language client, what the server told of it, and calls of the tools. */
+/** One repository of the window: its language client, what the server draws of it, and what the person does to it. */
 
 import { basename } from "node:path";
 import * as vscode from "vscode";
-import { LanguageClient, State, type Middleware } from "vscode-languageclient/node";
+import { CloseAction, ErrorAction, LanguageClient, RevealOutputChannelOn, State, type Middleware } from "vscode-languageclient/node";
 import type { Program } from "./server";
-import { Model, type StateMessage } from "./state";
+import { EVERYTHING, View, type Change, type Row, type StateMessage, type Target } from "./view";
 
-interface Failure {
-  kind: string;
-  message: string;
-  hint: string;
-  details: Record<string, unknown>;
+const RESTARTS_MAX = 3;
+const STABLE_MS = 60_000;
+
+/** Shows no notifications of its own: that the server is gone is said by the view. */
+class QuietClient extends LanguageClient {
+  override error(message: string, data?: unknown): void {
+    super.error(message, data, false);
+  }
 }
 
-/** A tool's failure as the server words it. */
-export class ToolError extends Error {
-  constructor(
-    readonly kind: string,
-    message: string,
-    readonly hint: string,
-    readonly details: Record<string, unknown>,
-  ) {
-    super(message);
-  }
+/** What went wrong, in the server's words. */
+export function sentence(error: unknown): string {
+  const data = (error as { data?: { message?: string; hint?: string } } | undefined)?.data;
+  const said = [data?.message, data?.hint].filter(Boolean).join(" ");
+  return said || (error instanceof Error ? error.message : String(error));
+}
 
-  get sentence(): string {
-    return [this.message, this.hint].filter(Boolean).join(" ");
-  }
-
-  static from(error: unknown): unknown {
-    const data = (error as { data?: { kind?: unknown } } | undefined)?.data;
-    if (typeof data?.kind !== "string") {
-      return error;
-    }
-    const { kind, message, hint, details } = data as Failure;
-    return new ToolError(kind, message, hint, details);
-  }
+/** What a repository tells the window. */
+export interface Host {
+  /** After every change of the picture, and when the server starts or stops. */
+  changed(repository: Repository, change: Change): void;
+  /** A document of the server has new content. */
+  renewed(uri: vscode.Uri): void;
+  ui(repository: Repository, request: { kind: string }): Promise<object | null>;
 }
 
 export class Repository implements vscode.Disposable {
-  readonly model = new Model();
+  readonly view = new View();
   readonly name: string;
-  private readonly changed = new vscode.EventEmitter<void>();
-  private readonly renewed = new vscode.EventEmitter<vscode.Uri>();
   private readonly client: LanguageClient;
-  /** After every change of the state, and when the server starts or stops. */
-  readonly onDidChange = this.changed.event;
-  /** A document of the server has new content. */
-  readonly onDidRenew = this.renewed.event;
+  private wasUp = false;
+  private restarts: number[] = [];
 
   constructor(
     readonly top: string,
-    program: Program,
+    { command, args, cwd }: Program,
     log: vscode.LogOutputChannel,
+    private readonly host: Host,
   ) {
     this.name = basename(top);
-    const { command, cwd } = program;
-    const args = [...program.args, "lsp", "--repo", top];
-    this.client = new LanguageClient(
+    this.client = new QuietClient(
       "codexSidecar",
       "Codex Sidecar",
-      { command, args, options: { cwd } },
+      { command, args: [...args, "lsp", "--repo", top], options: { cwd } },
       {
-        documentSelector: [{ scheme: "file", pattern: `${escapeGlob(top)}/**` }],
+        documentSelector: [{ scheme: "file", pattern: `${top.replace(/[[{*?]/g, "[$&]")}/**` }],
         workspaceFolder: { uri: vscode.Uri.file(top), name: this.name, index: 0 },
         initializationOptions: () => ({
-          ...settings(),
+          ...(JSON.parse(JSON.stringify(vscode.workspace.getConfiguration().get("codexSidecar") ?? {})) as object),
           ui: { state: true, ownsProgress: true, dialogs: true, mergeEditor: true, virtualDocs: true },
         }),
         outputChannel: log,
+        revealOutputChannelOn: RevealOutputChannelOn.Never,
+        initializationFailedHandler: () => false,
+        errorHandler: {
+          error: () => ({ action: ErrorAction.Continue, handled: true }),
+          closed: () => ({ action: this.again() ? CloseAction.Restart : CloseAction.DoNotRestart, handled: true }),
+        },
         middleware: this.middleware(),
       },
     );
     this.client.onNotification("codexSidecar/state", (message: StateMessage) => void this.take(message));
-    this.client.onDidChangeState(({ newState }) => {
-      if (newState === State.Running) {
-        // After the client's own handler, which knows only providers that it has registered itself.
+    this.client.onRequest("codexSidecar/ui", (request: { kind: string }) => host.ui(this, request));
+    // As the last feature, whenever the server has started: the client's own handler of the request, which it sets
+    // as late, knows only providers that it has registered itself.
+    this.client.registerFeature({
+      fillClientCapabilities: () => undefined,
+      initialize: () => {
         this.client.onRequest("workspace/textDocumentContent/refresh", ({ uri }: { uri: string }) => {
-          this.renewed.fire(this.client.protocol2CodeConverter.asUri(uri));
+          host.renewed(vscode.Uri.parse(uri));
           return null;
         });
-      }
-      this.changed.fire();
+      },
+      getState: () => ({ kind: "static" }),
+      clear: () => undefined,
+    });
+    this.client.onDidChangeState(({ newState }) => {
+      this.wasUp ||= newState === State.Running;
+      host.changed(this, newState === State.Stopped ? this.view.clear() : EVERYTHING);
     });
   }
 
@@ -94,45 +97,46 @@ export class Repository implements vscode.Disposable {
   }
 
   relative(uri: vscode.Uri): string | undefined {
-    const path = uri.fsPath;
+    const path = uri.scheme === "file" ? uri.fsPath : "";
     return path.startsWith(`${this.top}/`) ? path.slice(this.top.length + 1) : undefined;
   }
 
-  async start(): Promise<void> {
-    await this.client.start();
+  start(): Promise<void> {
+    return this.client.start();
   }
 
-  /** Runs a tool.
-   *  @throws ToolError */
-  async call<T>(tool: string, args: object = {}): Promise<T> {
+  /** Sends a request of our own. What it throws is for `sentence`. */
+  request<T>(method: string, params?: object): Promise<T> {
+    return this.client.sendRequest<T>(method, params);
+  }
+
+  /** Has the server do something; it asks what it must know. False: it failed, which the person has been told. */
+  async act(action: string, target: Target = {}, more: object = {}): Promise<boolean> {
     try {
-      const params = { command: tool, arguments: [args] };
-      return await this.client.sendRequest<T>("workspace/executeCommand", params);
+      await this.request("codexSidecar/act", { action, target, editor: editorNow(action), ...more });
+      return true;
     } catch (error) {
-      throw ToolError.from(error);
+      void vscode.window.showErrorMessage(sentence(error));
+      return false;
     }
   }
 
-  /** The text of a `codex-sidecar:` document.
-   *  @throws ToolError */
-  async document(uri: vscode.Uri): Promise<string> {
-    try {
-      const params = { uri: this.client.code2ProtocolConverter.asUri(uri) };
-      return (await this.client.sendRequest<{ text: string }>("workspace/textDocumentContent", params)).text;
-    } catch (error) {
-      throw ToolError.from(error);
-    }
+  async rows(id: string): Promise<Row[]> {
+    return (await this.request<{ rows: Row[] }>("codexSidecar/rows", { id })).rows;
+  }
+
+  /** Whether a server that has ended is started again: not one that never came up, and none for ever. */
+  private again(): boolean {
+    this.restarts = [...this.restarts.filter((time) => Date.now() - time < STABLE_MS), Date.now()];
+    return this.wasUp && this.restarts.length <= RESTARTS_MAX;
   }
 
   private async take(message: StateMessage): Promise<void> {
-    if (!this.model.take(message)) {
-      const answer = await this.client.sendRequest<StateMessage>("codexSidecar/getState");
-      this.model.take(answer);
-    }
-    this.changed.fire();
+    const change = this.view.take(message) ?? this.view.take(await this.request<StateMessage>("codexSidecar/getState"));
+    this.host.changed(this, change ?? this.view.clear());
   }
 
-  /** Commands of actions and lenses are tools; they are told which repository they belong to. */
+  /** Commands of actions and lenses are told which repository they belong to. */
   private middleware(): Middleware {
     const mark = (command: vscode.Command | undefined): void => {
       if (command?.command.startsWith("codex_")) {
@@ -159,14 +163,72 @@ export class Repository implements vscode.Disposable {
 
   dispose(): void {
     void this.client.dispose().catch(() => undefined); // It is stopped already, or never started.
-    this.changed.dispose();
-    this.renewed.dispose();
   }
 }
 
-function settings(): object {
-  const section = vscode.workspace.getConfiguration().get<object>("codexSidecar");
-  return section ? (JSON.parse(JSON.stringify(section)) as object) : {};
+/** Where the person is; the whole text only where it is the task. Lines count from 0. */
+function editorNow(action: string): object | undefined {
+  const editor = vscode.window.activeTextEditor;
+  if (!editor) {
+    return undefined;
+  }
+  const { document, selection } = editor;
+  return {
+    uri: document.uri.toString(),
+    line: selection.start.line,
+    endLine: selection.end.line,
+    selection: document.getText(selection),
+    languageId: document.languageId,
+    ...(action === "spawnFromFile" ? { text: document.getText() } : {}),
+  };
 }
 
-const escapeGlob = (path: string): string => path.replace(/[[{*?]/g, "[$&]");
+/** All repositories of the window. */
+export class Repositories implements vscode.Disposable {
+  readonly changed = new vscode.EventEmitter<{ repository?: Repository; change: Change }>();
+  readonly onDidChange = this.changed.event;
+  private readonly byTop = new Map<string, Repository>();
+
+  get all(): Repository[] {
+    return [...this.byTop.values()];
+  }
+
+  add(repository: Repository): void {
+    this.byTop.set(repository.top, repository);
+    this.changed.fire({ change: EVERYTHING });
+  }
+
+  remove(top: string): void {
+    this.byTop.get(top)?.dispose();
+    this.byTop.delete(top);
+    this.changed.fire({ change: EVERYTHING });
+  }
+
+  at(top: unknown): Repository | undefined {
+    return typeof top === "string" ? this.byTop.get(top) : undefined;
+  }
+
+  /** The innermost repository that a file lies in. */
+  of(uri: vscode.Uri): Repository | undefined {
+    return this.all
+      .filter((one) => one.relative(uri) !== undefined)
+      .sort((a, b) => b.top.length - a.top.length)[0];
+  }
+
+  /** The only repository, or the one that the person chooses. */
+  async pick(fits: (repository: Repository) => boolean = () => true): Promise<Repository | undefined> {
+    const fitting = this.all.filter(fits);
+    const items = (fitting.length ? fitting : this.all).map((repository) => ({
+      label: repository.name,
+      description: repository.top,
+      repository,
+    }));
+    return items.length < 2
+      ? items[0]?.repository
+      : (await vscode.window.showQuickPick(items, { title: vscode.l10n.t("Which repository?") }))?.repository;
+  }
+
+  dispose(): void {
+    vscode.Disposable.from(...this.all, this.changed).dispose();
+  }
+}

@@ -3,25 +3,17 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import * as vscode from "vscode";
+import { firstPython, hasServer, NoProgram, type Python } from "./managed";
+
+export { NoProgram } from "./managed";
 
 const run = promisify(execFile);
-const OLDEST: readonly [number, number] = [3, 10];
 
 export interface Program {
   command: string;
   args: string[];
   /** A directory that holds no Python module: `python -m` would take modules from the repository first. */
   cwd: string;
-}
-
-/** Why there is no server: `noPython`, or `noServer` where Python lacks the package. */
-export class NoProgram extends Error {
-  constructor(
-    readonly state: "noPython" | "noServer",
-    message: string,
-  ) {
-    super(message);
-  }
 }
 
 interface PythonApi {
@@ -36,56 +28,32 @@ interface PythonApi {
 export async function findProgram(
   context: vscode.ExtensionContext,
   top: string,
-  bundled: (python: string) => Promise<string>,
+  bundled: (python: Python) => Promise<string>,
 ): Promise<Program> {
-  const settings = vscode.workspace.getConfiguration("codexSidecar", vscode.Uri.file(top));
+  const resource = vscode.Uri.file(top);
+  const settings = vscode.workspace.getConfiguration("codexSidecar", resource);
   const cwd = context.extensionPath;
   const path = settings.get<string>("server.path", "").trim();
   if (path) {
     return { command: path, args: [], cwd };
   }
-  const python = await findPython(settings.get<string>("python.path", "").trim(), vscode.Uri.file(top));
-  const fromEnvironment = settings.get<string>("server.importStrategy") === "fromEnvironment";
-  const command = fromEnvironment ? python : await bundled(python);
-  await probe(
-    command,
-    ["-c", "import sidecar.entry"],
-    cwd,
-    new NoProgram("noServer", `${command} has no package codex-sidecar.`),
-  );
-  return { command, args: ["-m", "sidecar"], cwd };
+  const chosen = settings.get<string>("python.path", "").trim();
+  const python = await firstPython(chosen ? [chosen] : [...(await activePython(resource)), "python3", "python"]);
+  if (settings.get<string>("server.importStrategy") !== "fromEnvironment") {
+    return { command: await bundled(python), args: ["-m", "sidecar"], cwd };
+  }
+  if (!(await hasServer(python.command))) {
+    throw new NoProgram("noServer", `${python.command}, Python ${python.version}, has no package codex-sidecar.`);
+  }
+  return { command: python.command, args: ["-m", "sidecar"], cwd };
 }
 
-async function findPython(chosen: string, resource: vscode.Uri): Promise<string> {
-  const python = chosen || (await activePython(resource)) || "python3";
-  const version = OLDEST.join(".");
-  const check = `import sys; sys.exit(sys.version_info < (${OLDEST.join(", ")}))`;
-  await probe(
-    python,
-    ["-I", "-c", check],
-    "/",
-    new NoProgram("noPython", `${python} is no Python ${version} or newer.`),
-  );
-  return python;
-}
-
-async function activePython(resource: vscode.Uri): Promise<string | undefined> {
+/** What the Python extension has chosen for a folder, where there is that extension. */
+async function activePython(resource: vscode.Uri): Promise<string[]> {
   const extension = vscode.extensions.getExtension<PythonApi | undefined>("ms-python.python");
-  if (!extension) {
-    return undefined;
-  }
-  const environments = (await extension.activate())?.environments;
+  const environments = extension && (await extension.activate())?.environments;
   const found = await environments?.resolveEnvironment(environments.getActiveEnvironmentPath(resource));
-  return found?.executable.uri?.fsPath;
-}
-
-async function probe(command: string, args: string[], cwd: string, failure: NoProgram): Promise<void> {
-  try {
-    await run(command, args, { cwd, timeout: 60_000 });
-  } catch (error) {
-    failure.cause = error;
-    throw failure;
-  }
+  return found?.executable.uri ? [found.executable.uri.fsPath] : [];
 }
 
 /** The top level of the work tree that a folder belongs to; undefined where it is in none. */

@@ -1,11 +1,11 @@
 /** The one item of the status bar. */
 
 import * as vscode from "vscode";
-import type { Repositories } from "./repositories";
-import { nameOf, statusText } from "./rows";
-import { isActive } from "./state";
+import type { Repositories } from "./repository";
+import { merged, statusText } from "./view";
 
 const DONE_SHOWN_MS = 30_000;
+const LINKS = ["spawn", "nextAttention", "cancelAll", "showServerLog", "openTranscript"].map((name) => `codexSidecar.${name}`);
 
 export class StatusItem implements vscode.Disposable {
   private readonly item = vscode.window.createStatusBarItem("codexSidecar.status", vscode.StatusBarAlignment.Left);
@@ -21,8 +21,8 @@ export class StatusItem implements vscode.Disposable {
   }
 
   private show(): void {
-    const sum = this.repositories.totals;
-    if (sum.running || sum.queued) {
+    const { counts, menu } = merged(this.repositories.all.map((one) => one.view.summary));
+    if (counts.running || counts.queued) {
       this.quiet = false;
       clearTimeout(this.timer);
       this.timer = undefined;
@@ -32,26 +32,18 @@ export class StatusItem implements vscode.Disposable {
         this.show();
       }, DONE_SHOWN_MS);
     }
-    const text = statusText(sum, this.quiet);
-    if (!text) {
+    const shown = statusText(counts, this.quiet);
+    if (!shown) {
       this.item.hide();
       return;
     }
-    this.item.text = text.text;
-    this.item.accessibilityInformation = { label: text.aria };
-    this.item.backgroundColor = text.warn ? new vscode.ThemeColor("statusBarItem.warningBackground") : undefined;
-    this.item.tooltip = this.tooltip();
+    this.item.text = shown.text;
+    this.item.accessibilityInformation = { label: shown.text.replace(/^\S+ Codex:/, "Codex workers:") };
+    this.item.backgroundColor = shown.warn ? new vscode.ThemeColor("statusBarItem.warningBackground") : undefined;
+    const tooltip = new vscode.MarkdownString(menu, true);
+    tooltip.isTrusted = { enabledCommands: LINKS };
+    this.item.tooltip = tooltip;
     this.item.show();
-  }
-
-  private tooltip(): vscode.MarkdownString {
-    const links = "[Spawn Worker](command:codexSidecar.spawn) · [Cancel All](command:codexSidecar.cancelAll)";
-    const text = new vscode.MarkdownString();
-    text.isTrusted = { enabledCommands: ["codexSidecar.spawn", "codexSidecar.cancelAll"] };
-    for (const job of this.repositories.jobs.filter(({ job }) => isActive(job)).map(({ job }) => job)) {
-      text.appendText(`${nameOf(job)}: ${job.activity ?? job.status}`).appendMarkdown("\n\n");
-    }
-    return text.appendMarkdown(links);
   }
 
   dispose(): void {

@@ -1,5 +1,6 @@
-// A command that asks before it acts; `answer` is the button, without one the person leaves with Escape.
-export default async (vscode, { folder, command, pick, question, answer }) => {
+// A command that asks before it acts. `pick`: a row that is chosen before; `choose`: the title of a list of check boxes,
+// which is taken as it is. `answer` is the button, without one the person leaves with Escape.
+export default async (vscode, { folder, command, pick, choose, question, answer }) => {
   if (folder) await vscode.open({ folder });
   const dialog = vscode.dialog().filter({ hasText: question });
   if (pick) {
@@ -7,6 +8,12 @@ export default async (vscode, { folder, command, pick, question, answer }) => {
     await vscode.command(command, row);
     await row.click();
     await dialog.waitFor();
+  } else if (choose) {
+    const list = vscode.quick().filter({ hasText: choose });
+    await vscode.command(command, list);
+    await list.locator('.monaco-list-row').first().waitFor();
+    await vscode.shot(`choose-${choose.replace(/\W+/g, '-')}`);
+    await vscode.pressUntil('Enter', dialog, 1, 180_000);
   } else {
     await vscode.command(command, dialog);
   }

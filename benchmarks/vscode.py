@@ -1,0 +1,111 @@
+"""`python -m benchmarks.vscode`: what a person waits for in a real VS Code, that of the tests, with a warm sidecar."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import shlex
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from benchmarks.__main__ import write
+from benchmarks.a2 import git
+from benchmarks.measure import Figure, table
+from benchmarks.scene import PROGRAM
+from sidecar.service.client import SidecarClient
+from tests.support.vscode import Window, build_extension, open_window
+
+ROUNDS = 5
+CONFLICTS = 3
+
+
+def make(repo: Path) -> None:
+    """A repository with one file for each conflict."""
+    repo.mkdir()
+    for number in range(CONFLICTS):
+        (repo / f"f{number}.py").write_text("x = 1\n" * 20)
+    git(repo, "init", "-q")
+    git(repo, "add", "-A")
+    git(repo, "-c", "user.name=b", "-c", "user.email=b@example.org", "commit", "-q", "-m", "all")
+
+
+async def spawn(client: SidecarClient, *steps: dict[str, Any]) -> dict[str, Any]:
+    asked = {"prompt": f"x SCRIPT: {json.dumps(list(steps))}", "sandbox": "workspace-write"}
+    answer: dict[str, Any] = await client.call("codex_spawn", asked)
+    return answer
+
+
+async def second_write_to_problem(client: SidecarClient, window: Window, repo: Path, number: int) -> float:
+    """Seconds from the second worker's write to the row in the panel Problems."""
+    name = f"f{number}.py"
+    mark = repo.parent / f"second-{number}"
+
+    def write(text: str, after: str = "true") -> str:
+        return f"printf '%s' {shlex.quote(text + 'x = 1' * 19)} > {name}; {after}"
+
+    done = {"json": {"summary": "", "modifiedFiles": [name]}, "delay": 12}
+    jobs = [
+        await spawn(client, {"sh": write("x = 2\n")}, done),
+        await spawn(client, {"sh": write("x = 3\n", f"date +%s.%N > {shlex.quote(str(mark))}"), "delay": 4}, done),
+    ]
+    seen: float = await asyncio.to_thread(window.play, "measure", f"measured-{number}", problem=name)
+    left = [job["jobId"] for job in jobs]
+    while left:
+        left = (await client.call("codex_wait_any", {"jobIds": left, "timeoutMs": 50_000}))["remainingJobIds"]
+    return seen / 1e3 - float(mark.read_text())
+
+
+async def measure(root: Path) -> list[Figure]:
+    repo = root / "repo"
+    make(repo)
+    os.environ["CODEX_SIDECAR_CODEX"] = shlex.join([sys.executable, "-m", "sidecar.demo.worker"])
+    for name in ("home", "vscode"):
+        (root / name).mkdir(mode=0o700)
+    settings = {"codexSidecar.server.path": PROGRAM[0]}
+    env = {**os.environ, "HOME": str(root / "home")}
+    package = build_extension()
+    async with SidecarClient.connect(repo, start=True) as client:
+        await spawn(client, {"json": {"summary": "", "modifiedFiles": []}})
+        with open_window(root / "vscode", package, settings, env) as window:
+            facts = {"folder": str(repo), "file": "f0.py", "text": "Done ("}
+            # The first one finds nothing in the browser's caches, and does not count.
+            opened = [await asyncio.to_thread(window.play, "measure", "measured", **facts) for _ in range(ROUNDS + 1)][
+                1:
+            ]
+            late = [await second_write_to_problem(client, window, repo, number) for number in range(CONFLICTS)]
+            window.play("leave", "left")
+        service = psutil.Process(json.loads((repo / ".git/codex-sidecar/endpoint.json").read_text())["pid"])
+        service.terminate()
+        await asyncio.to_thread(psutil.wait_procs, [service], 5)
+    host, ready, activation = (
+        statistics.median(one[name] for one in opened) for name in ("host", "ready", "activation")
+    )
+    return [
+        Figure("window opened → workers in the view", ready, "ms", host, "… → extension host is up"),
+        Figure("activation of the extension, as VS Code counts it", activation, "ms"),
+        Figure("second write → row in the panel Problems", statistics.median(late) * 1e3, "ms"),
+    ]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.vscode", description=__doc__)
+    parser.add_argument("--write", action="store_true", help="keep the table in docs/performance.md")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="codex-sidecar-bench-") as name:
+        text = table(asyncio.run(measure(Path(name))))
+    busy = f"Load of the machine at the end: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores.\n\n{text}"
+    print(busy)
+    if options.write:
+        write(busy, "<!-- vscode: begin -->", "<!-- vscode: end -->")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
