@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sidecar.model.errors import ERROR_KINDS
-from sidecar.tools.table import TOOLS, Tool
+from sidecar.tools.table import RUN, TOOLS, Tool
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "tools.md"
 HEAD = """# The tools
@@ -60,6 +60,7 @@ def _tool(tool: Tool) -> str:
     hints = [
         "changes nothing" if tool.read_only else "changes something",
         *(["LSP: also without an argument"] if tool.argument_optional else []),
+        *(["MCP only, for clients that declare tasks"] if tool is RUN else []),
         *([f"terminal: `codex-sidecar {tool.command}`"] if tool.command else []),
     ]
     lines += [f"*{'; '.join(hints)}*", ""]
@@ -91,7 +92,7 @@ def page() -> str:
     errors = (
         ERRORS + ", ".join(f"`{kind}`" for kind in ERROR_KINDS) + ".\n`details.field` names the field of bad input."
     )
-    return "\n\n".join([HEAD.strip(), *(_tool(tool) for tool in TOOLS), errors]) + "\n"
+    return "\n\n".join([HEAD.strip(), *(_tool(tool) for tool in (*TOOLS, RUN)), errors]) + "\n"
 
 
 def main() -> int:

@@ -27,6 +27,15 @@ repository and starts it if none runs; outside a repository it serves by itself.
 
   --repo DIR   the repository (default: that of the current directory)
 """
+HTTP_HELP = """
+codex-sidecar mcp --http [--repo DIR] [--port N] [--show-token]
+
+MCP over HTTP instead, for clients that take an address. The sidecar process listens on 127.0.0.1 until
+this program ends (Ctrl-C). Printed are the address and the file with the token that every request needs.
+
+  --port N       the port (default: a free one, another at each start)
+  --show-token   print the token too; whoever reads it can command workers until this program ends
+"""
 WHAT = {
     "lsp": ("Language server", "an editor"),
     "mcp": ("MCP server `codex-cli-wrapper`", "an agent that is to spawn workers"),
@@ -49,22 +58,26 @@ def main(frontend: str, arguments: list[str]) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda got, _frame: os._exit(128 + got))
     try:
-        directory = _directory(frontend, arguments)
+        wanted = _Wanted(frontend, arguments)
     except ValueError as exc:
         return _complain(str(exc), 2)
-    if directory is None:
+    if wanted.help:
         what, who = WHAT[frontend]
-        print(HELP.format(name=frontend, what=what, who=who), end="")
+        print(HELP.format(name=frontend, what=what, who=who), end=HTTP_HELP if frontend == "mcp" else "")
         return 0
-    if not os.path.isdir(directory):
-        return _complain(f"{directory} is no directory. Pass one that exists to --repo.", 2)
+    if not os.path.isdir(wanted.directory):
+        return _complain(f"{wanted.directory} is no directory. Pass one that exists to --repo.", 2)
     try:
-        return _serve(frontend, directory)
+        if wanted.http:
+            from sidecar.service import http_front
+
+            return http_front.serve(wanted.directory, wanted.port or 0, wanted.show_token)
+        return _serve(frontend, wanted.directory)
     except Exception as exc:  # noqa: BLE001 - whoever started this shows its standard error to a person
         from sidecar.model.errors import SidecarError
 
         if isinstance(exc, SidecarError):
-            return _complain(exc.sentence(), 3)
+            return _complain(exc.sentence(), 2 if exc.kind == "invalid-arguments" else 3)
         return _complain(f"The connection failed unexpectedly ({type(exc).__name__}: {exc}).", 1)
 
 
@@ -75,22 +88,47 @@ def _fill_standard_descriptors() -> None:
     os.close(fd)
 
 
-def _directory(frontend: str, arguments: list[str]) -> str | None:
-    """The directory to serve; None: help was asked for."""
-    directory = "."
-    rest = iter(arguments)
-    for argument in rest:
-        name, equals, value = argument.partition("=")
-        if argument in ("-h", "--help"):
-            return None
-        if name == "--repo":
-            directory = value if equals else next(rest, "")
-            if not directory:
-                raise ValueError("--repo needs a directory.")
-        # Editors' client libraries add these two by themselves.
-        elif argument != "--stdio" and name != "--clientProcessId":
-            raise ValueError(f"Unknown argument {argument!r}. `codex-sidecar {frontend} --help` lists the known ones.")
-    return directory
+class _Wanted:
+    """What the arguments ask for.
+
+    Raises:
+        ValueError: they are wrong; the message says how.
+    """
+
+    def __init__(self, frontend: str, arguments: list[str]) -> None:
+        self.directory = "."
+        self.help = self.http = self.show_token = False
+        self.port: int | None = None
+        rest = iter(arguments)
+        for argument in rest:
+            name, equals, value = argument.partition("=")
+            if argument in ("-h", "--help"):
+                self.help = True
+            elif name == "--repo":
+                self.directory = value if equals else next(rest, "")
+                if not self.directory:
+                    raise ValueError("--repo needs a directory.")
+            elif frontend == "mcp" and argument == "--http":
+                self.http = True
+            elif frontend == "mcp" and argument == "--show-token":
+                self.show_token = True
+            elif frontend == "mcp" and name == "--port":
+                self.port = _port(value if equals else next(rest, ""))
+            # Editors' client libraries add these two by themselves.
+            elif argument != "--stdio" and name != "--clientProcessId":
+                raise ValueError(
+                    f"Unknown argument {argument!r}. `codex-sidecar {frontend} --help` lists the known ones."
+                )
+        if not self.http and (self.show_token or self.port is not None):
+            raise ValueError(
+                "--port and --show-token are for `codex-sidecar mcp --http`. Add --http, or leave them out."
+            )
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) <= 65_535):
+        raise ValueError(f"--port needs a number from 0 to 65535, not {text!r}. Without it, a free port is taken.")
+    return int(text)
 
 
 def _complain(sentence: str, code: int) -> int:

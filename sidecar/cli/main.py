@@ -18,7 +18,7 @@ from sidecar.model.errors import SidecarError, invalid
 
 FRONT_ENDS = {
     "lsp": "language server on stdio, for an editor",
-    "mcp": "MCP server `codex-cli-wrapper` on stdio, for an agent that commands workers",
+    "mcp": "MCP server `codex-cli-wrapper` on stdio (or HTTP: --http), for an agent that commands workers",
 }
 
 

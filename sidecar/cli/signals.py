@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
+import socket
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeVar
+
+from sidecar.model.errors import SidecarError
+from sidecar.service import link
 
 T = TypeVar("T")
 
@@ -24,7 +29,16 @@ def run(work: Coroutine[Any, Any, int]) -> int:
 
     Raises:
         Interrupted: by SIGINT; what the command cleans up in `finally` has been done.
+        SidecarError: `limit-reached` or `state-unavailable`, in a sandbox where no command can work.
     """
+    if not _can_send():
+        work.close()
+        link.refuse_worker(os.environ)
+        raise SidecarError(
+            "state-unavailable",
+            "This shell is in a sandbox that forbids sockets, so no sidecar can be reached.",
+            "Run the command outside of the sandbox; an agent can use the MCP server instead.",
+        )
     seen: list[int] = []
 
     async def supervised() -> int:
@@ -44,6 +58,21 @@ def run(work: Coroutine[Any, Any, int]) -> int:
                 raise
 
     return asyncio.run(supervised())
+
+
+def _can_send() -> bool:
+    """Whether this process may send on a socket.
+
+    Codex's sandbox lets nobody. An event loop is woken by its threads and by signals through a socket, so a command
+    would never hear of anything that it waits for, not even of Ctrl-C.
+    """
+    try:
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            ours.send(b"x")
+    except PermissionError:
+        return False
+    return True
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ ANSWER: dict[str, Any] = {"type": "object"}
 clients made with the TypeScript SDK check the structured content of a failed call too, where a promise that the error's
 `{kind, message, hint, details}` breaks would hide the error."""
 _STARTING = frozenset({SpawnOutput, SpawnGroupOutput, RerunOutput, ResolvedOutput})
-"""The answers of tools that may start workers."""
+"""The answers of tools that may start workers; `codex_run` does so by its nature."""
 _LEFT_TO_THE_SERVER = frozenset(
     {"minLength", "maxLength", "maxItems", "maxProperties", "propertyNames", "pattern", "description", "minimum"}
 )
@@ -40,9 +40,10 @@ def find(name: str) -> Tool | None:
 
 
 @cache
-def listed() -> list[types.Tool]:
-    """All tools that MCP has, in the order of the table."""
-    return [_listed(tool) for tool in table.TOOLS if not tool.editor_only]
+def listed(*, tasks: bool = False) -> list[types.Tool]:
+    """All tools that MCP has, in the order of the table; with `tasks` also the one that answers with a task."""
+    tools = [_listed(tool) for tool in table.TOOLS if not tool.editor_only]
+    return [*tools, _listed(table.RUN)] if tasks else tools
 
 
 def _listed(tool: Tool) -> types.Tool:
@@ -50,22 +51,27 @@ def _listed(tool: Tool) -> types.Tool:
         name=tool.name,
         title=tool.title,
         description=tool.description,
-        input_schema=input_schema(tool.input_schema),
+        input_schema=input_schema(tool.input_schema, tool.shown),
         output_schema=ANSWER,
         annotations=types.ToolAnnotations(
             read_only_hint=tool.read_only,
             destructive_hint=tool.destructive,
             idempotent_hint=tool.idempotent,
             # A worker that is started talks to a model; everything else stays on this machine.
-            open_world_hint=not _STARTING.isdisjoint(tool.outputs),
+            open_world_hint=tool is table.RUN or not _STARTING.isdisjoint(tool.outputs),
         ),
     )
 
 
-def input_schema(full: dict[str, Any]) -> dict[str, Any]:
-    """What a model needs to call the tool: fields, types, choices, ranges, defaults. Unknown fields stay forbidden."""
-    fields = {name: _input(sub) for name, sub in full["properties"].items() if name not in _UNAVAILABLE}
-    small: dict[str, Any] = {**full, "properties": fields}
+def input_schema(full: dict[str, Any], shown: tuple[str, ...] | None = None) -> dict[str, Any]:
+    """What a model needs to call the tool: fields, types, choices, ranges, defaults.
+
+    Unknown fields stay forbidden, except where only some are `shown`.
+    """
+    names = [name for name in full["properties"] if name not in _UNAVAILABLE and (shown is None or name in shown)]
+    small: dict[str, Any] = {**full, "properties": {name: _input(full["properties"][name]) for name in names}}
+    if shown is not None:
+        del small["additionalProperties"]
     for name in ("properties", "required"):
         if not small.get(name):
             small.pop(name, None)

@@ -1,4 +1,5 @@
-"""The addresses of what can be read of a job: `codex-sidecar://jobs/<job id>/<view>`, and the rest of a long one."""
+"""The addresses of what can be read: `codex-sidecar://jobs/<job id>/<view>` of a job, `codex-sidecar://jobs` of all,
+and the rest of a long text."""
 
 from __future__ import annotations
 
@@ -7,18 +8,22 @@ from dataclasses import dataclass
 from typing import Literal, cast
 from urllib.parse import quote, unquote
 
-View = Literal["result", "transcript", "diff"]
-VIEWS: tuple[View, ...] = ("result", "transcript", "diff")
+View = Literal["result", "transcript", "diff", "files", "jobs"]
+VIEWS: tuple[View, ...] = ("result", "transcript", "diff", "files")
+"""The views of one job."""
 SCHEME = "codex-sidecar"
 _URI = re.compile(
-    SCHEME + r"://jobs/(?P<job>[A-Za-z0-9_.~-]{1,128})/(?P<view>result|transcript|diff)"
+    SCHEME + r"://jobs(?:/(?P<job>[A-Za-z0-9_.~-]{1,128})/(?P<view>result|transcript|diff|files))?"
     r"(?:\?from=(?P<start>[^&#\s]{1,512}))?"
 )
 
 
 @dataclass(frozen=True)
 class Address:
-    """One view of one job; `start`: where to go on, as an earlier part named it, None from the beginning."""
+    """One view of one job, or `jobs` without an id: the list of all.
+
+    `start`: where to go on, as an earlier part named it, None from the beginning.
+    """
 
     job_id: str
     view: View
@@ -26,7 +31,8 @@ class Address:
 
     def __str__(self) -> str:
         rest = "" if self.start is None else f"?from={quote(self.start, safe='')}"
-        return f"{SCHEME}://jobs/{self.job_id}/{self.view}{rest}"
+        view = "" if self.view == "jobs" else f"/{self.job_id}/{self.view}"
+        return f"{SCHEME}://jobs{view}{rest}"
 
 
 def parse(uri: str) -> Address | None:
@@ -35,4 +41,5 @@ def parse(uri: str) -> Address | None:
     if match is None:
         return None
     start = match["start"]
-    return Address(match["job"], cast(View, match["view"]), None if start is None else unquote(start))
+    view = cast(View, match["view"] or "jobs")
+    return Address(match["job"] or "", view, None if start is None else unquote(start))

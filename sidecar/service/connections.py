@@ -15,7 +15,7 @@ import msgspec
 
 from sidecar import __version__
 from sidecar.model.errors import SidecarError, internal, invalid
-from sidecar.service import lines, peers
+from sidecar.service import http_tokens, lines, peers
 from sidecar.service.link import PROTOCOL
 from sidecar.tools.caller import Client, Frontend
 
@@ -39,7 +39,7 @@ class Hello(msgspec.Struct, frozen=True):
     """The first line of a connection. Fields that a newer front end may add are ignored."""
 
     sidecar: int
-    frontend: Literal["lsp", "mcp", "cli", "control"]
+    frontend: Literal["lsp", "mcp", "http", "cli", "control"]
     version: Annotated[str, msgspec.Meta(max_length=100)]
     cwd: str
     env: dict[str, str]
@@ -53,7 +53,8 @@ async def load(frontend: str) -> Serve:
         from sidecar.service import cli_connection
 
         return cli_connection.serve
-    module = await asyncio.to_thread(importlib.import_module, f"sidecar.{frontend}.connection")
+    name = "sidecar.service.http_connection" if frontend == "http" else f"sidecar.{frontend}.connection"
+    module = await asyncio.to_thread(importlib.import_module, name)
     return cast(Serve, module.serve)
 
 
@@ -157,8 +158,9 @@ class Connections:
             hint = "Install the same version everywhere."
             raise invalid("sidecar", f"this version speaks {PROTOCOL}, not {hello.sidecar}", hint)
         pid = hello.pid if who is None else who[0]
-        frontend = cast(Frontend, hello.frontend)
-        return hello, Client(frontend=frontend, version=hello.version, cwd=hello.cwd, env=hello.env, pid=pid)
+        frontend = cast(Frontend, "mcp" if hello.frontend == "http" else hello.frontend)
+        env = http_tokens.without(hello.env)
+        return hello, Client(frontend=frontend, version=hello.version, cwd=hello.cwd, env=env, pid=pid)
 
     async def _prepare(
         self, name: str, hello: Hello, client: Client

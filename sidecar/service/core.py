@@ -47,6 +47,7 @@ class Core:
             top=self.top,
             settings=lambda: self.settings,
             open_run=self.a2.open_run,
+            run_would_close=lambda unfinished: self.runs.would_close(unfinished=unfinished or self.a2.under_repair),
             note_start=self.runs.head_for,
             note_end=self.runs.note_head,
         )

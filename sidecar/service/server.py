@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from sidecar import __version__
 from sidecar.model import limits
-from sidecar.service import control_connection
+from sidecar.service import control_connection, http_tokens
 from sidecar.service.connections import Connections, Serve, load
 from sidecar.service.endpoint import Listener
 from sidecar.service.launch import LOG
@@ -97,6 +97,7 @@ class Server:
             loop.add_signal_handler(number, self.request_end, f"signal {number.name}")
         # Not SIG_IGN: workers would inherit that.
         loop.add_signal_handler(signal.SIGHUP, logger.info, "SIGHUP changes nothing")
+        await asyncio.to_thread(http_tokens.remove_stale, Path(self._place.state_dir))
         await self._listen()
         watchers = [asyncio.create_task(self._watch()), asyncio.create_task(watch_stalls())]
         logger.info("version %s listens on %s for %s", __version__, self._listener.address, self._place.top)

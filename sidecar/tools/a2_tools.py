@@ -32,7 +32,7 @@ A2_TOOLS: tuple[Tool, ...] = (
         name="codex_baseline",
         title="Record or show the baseline",
         description=(
-            "The open run's baseline; records one where none is open. begin: a new run. maxTokens, maxJobs, "
+            "The open run's baseline; records one if none is. begin: a new run. maxTokens, maxJobs, "
             "maxMinutes: its limits."
         ),
         input=BaselineInput,
@@ -47,8 +47,7 @@ A2_TOOLS: tuple[Tool, ...] = (
         name="codex_conflicts",
         title="Show conflicts",
         description=(
-            "After writing jobs: files that several workers, or a person and a worker, changed at the same time; "
-            "suggested repairs."
+            "After writing jobs: files that several (a person counts) changed at the same time; suggested repairs."
         ),
         input=ConflictsInput,
         outputs=(ConflictsOutput,),
@@ -62,8 +61,8 @@ A2_TOOLS: tuple[Tool, ...] = (
         name="codex_resolve",
         title="Resolve a conflict",
         description=(
-            "Repairs a conflict: merge (if mergeable), keep (jobId's version), reconcile (a new worker gets both), "
-            "rerun, dismiss (leave it)."
+            "Repairs a conflict: merge (if mergeable), keep (jobId's version), reconcile (new worker gets both), "
+            "rerun, dismiss."
         ),
         input=ResolveInput,
         outputs=(PreviewOutput, ResolvedOutput),
@@ -75,9 +74,7 @@ A2_TOOLS: tuple[Tool, ...] = (
     Tool(
         name="codex_rollback",
         title="Roll back to the baseline",
-        description=(
-            "Brings workers' files back to the baseline: all, paths, or those of jobIds. Nothing else is touched."
-        ),
+        description=("Brings only workers' files (all, paths, or those of jobIds) back to the baseline."),
         input=RollbackInput,
         outputs=(PreviewOutput, ActedOutput),
         handler=a2_handlers.rollback,
@@ -89,9 +86,7 @@ A2_TOOLS: tuple[Tool, ...] = (
     Tool(
         name="codex_rerun",
         title="Roll back and run again one by one",
-        description=(
-            "Rolls back conflicting jobs (or jobIds) and runs them again one by one, each told what came before."
-        ),
+        description=("Rolls back conflicting jobs (or jobIds), then runs them one by one, each told what came before."),
         input=RerunInput,
         outputs=(PreviewOutput, RerunOutput),
         handler=a2_handlers.rerun,
@@ -115,7 +110,7 @@ A2_TOOLS: tuple[Tool, ...] = (
     Tool(
         name="codex_restore",
         title="Restore a snapshot",
-        description="Brings a snapshot's files back, byte for byte.",
+        description="Brings a snapshot's files back.",
         input=RestoreInput,
         outputs=(PreviewOutput, ActedOutput),
         handler=a2_handlers.restore,

@@ -33,8 +33,8 @@ JOB_TOOLS: tuple[Tool, ...] = (
         name="codex_spawn",
         title="Spawn a Codex worker",
         description=(
-            "Starts a background Codex worker on `prompt`, all it is told; returns its jobId at once. sandbox: "
-            "workspace-write to edit files. expectedFiles: globs it will write; overlapping jobs take turns. "
+            "Starts a Codex worker on `prompt`, all it is told; returns its jobId at once. sandbox: "
+            "workspace-write to edit files. expectedFiles: globs it writes; overlapping jobs take turns. "
             "dependsOn: jobs to be done first. onDirty: for uncommitted changes. config: Codex settings."
         ),
         input=SpawnInput,
@@ -47,7 +47,7 @@ JOB_TOOLS: tuple[Tool, ...] = (
     Tool(
         name="codex_spawn_group",
         title="Spawn several Codex workers",
-        description="codex_spawn for each entry (same fields); each gets a jobId or its own error.",
+        description="codex_spawn for each entry (same fields); each gets a jobId or an error.",
         input=SpawnGroupInput,
         outputs=(SpawnGroupOutput,),
         handler=groups.spawn_group,
@@ -59,7 +59,7 @@ JOB_TOOLS: tuple[Tool, ...] = (
     Tool(
         name="codex_wait_any",
         title="Wait for any worker",
-        description=("Waits, at most 50 s, until one job has ended: then codex_result, and on with remainingJobIds."),
+        description=("Waits at most 50 s until one job has ended; then codex_result, and on with remainingJobIds."),
         input=WaitAnyInput,
         outputs=(WaitAnyOutput,),
         handler=handlers.wait_any,
@@ -71,7 +71,7 @@ JOB_TOOLS: tuple[Tool, ...] = (
     Tool(
         name="codex_events",
         title="Read a worker's events",
-        description="What a worker did, page by page (cursor: nextCursor), to watch or diagnose.",
+        description="What a worker did, page by page (cursor: nextCursor).",
         input=EventsInput,
         outputs=(EventsOutput,),
         handler=handlers.events,
@@ -82,9 +82,7 @@ JOB_TOOLS: tuple[Tool, ...] = (
     Tool(
         name="codex_result",
         title="Read a worker's result",
-        description=(
-            "A worker's answer (finalMessage: its words, data), files, conflicts, usage; partial while it runs."
-        ),
+        description=("A worker's answer (finalMessage: data), files, conflicts, usage; partial while it runs."),
         input=ResultInput,
         outputs=(ResultOutput, FinalMessageOutput),
         handler=handlers.result,
@@ -95,7 +93,7 @@ JOB_TOOLS: tuple[Tool, ...] = (
     Tool(
         name="codex_status",
         title="Show status",
-        description="One job, or all jobs, the limits and the open run.",
+        description="One job, or all, the limits and the open run.",
         input=StatusInput,
         outputs=(StatusOutput, JobStatusOutput),
         handler=handlers.status,
@@ -107,7 +105,7 @@ JOB_TOOLS: tuple[Tool, ...] = (
     Tool(
         name="codex_cancel",
         title="Cancel a worker",
-        description="Stops a worker's process tree: SIGTERM, SIGKILL after 10 s; force: at once. Its edits stay.",
+        description="Stops a worker's process tree: SIGTERM, after 10 s SIGKILL; force: at once. Its edits stay.",
         input=CancelInput,
         outputs=(CancelOutput,),
         handler=handlers.cancel,
@@ -119,7 +117,7 @@ JOB_TOOLS: tuple[Tool, ...] = (
     Tool(
         name="codex_resume",
         title="Go on in a worker's conversation",
-        description="Goes on in a job's conversation as a new job; interrupts one that still runs.",
+        description="Goes on in a job's conversation as a new job; interrupts one that runs.",
         input=ResumeInput,
         outputs=(SpawnOutput,),
         handler=handlers.resume,
@@ -130,7 +128,7 @@ JOB_TOOLS: tuple[Tool, ...] = (
     Tool(
         name="codex_doctor",
         title="Check the setup",
-        description="What is missing in the setup, and its remedy.",
+        description="What the setup lacks, and the remedy.",
         input=DoctorInput,
         outputs=(DoctorOutput,),
         handler=handlers.doctor,
@@ -139,3 +137,16 @@ JOB_TOOLS: tuple[Tool, ...] = (
         argument_optional=True,
     ),
 )
+
+RUN = Tool(
+    name="codex_run",
+    title="Run a Codex worker to its end",
+    description="codex_spawn (same fields) as a task; its result: codex_result's.",
+    input=SpawnInput,
+    outputs=(ResultOutput,),
+    handler=handlers.spawn,
+    read_only=False,
+    destructive=True,
+    shown=("prompt",),
+)
+"""Not among the tools of every front end: only an MCP client that declares tasks can wait for its result."""

@@ -12,10 +12,10 @@ from sidecar.model.inputs import ToolInput
 from sidecar.tools import schema
 from sidecar.tools.a2_tools import A2_TOOLS
 from sidecar.tools.caller import Caller
-from sidecar.tools.job_tools import JOB_TOOLS
+from sidecar.tools.job_tools import JOB_TOOLS, RUN
 from sidecar.tools.tool import Tool
 
-__all__ = ["BY_COMMAND", "BY_NAME", "TOOLS", "Tool", "call", "check"]
+__all__ = ["BY_COMMAND", "BY_NAME", "RUN", "TOOLS", "Tool", "call", "check"]
 
 logger = logging.getLogger(__name__)
 

@@ -33,6 +33,7 @@ class Tool:
         command: the CLI's word for it; None: no command of its own.
         waits: it may take long by design, so clients show progress and can cancel it.
         editor_only: LSP alone has it.
+        shown: the fields that MCP lists, where the description says which others there are; None: all.
         each_by_itself: the list whose entries the handler checks one by one, so that a bad one spoils no other.
     """
 
@@ -49,6 +50,7 @@ class Tool:
     command: str | None = None
     waits: bool = False
     editor_only: bool = False
+    shown: tuple[str, ...] | None = None
     each_by_itself: str | None = None
 
     @cached_property

@@ -67,7 +67,7 @@ async def test_lists_and_identity(era: str) -> None:
         assert {tool.name for tool in tools} == {tool.name for tool in TOOLS if not tool.editor_only}
         assert [prompt.name for prompt in (await client.list_prompts()).prompts] == ["a2-round"]
         assert (await client.list_resources()).resources == []
-        assert len((await client.list_resource_templates()).resource_templates) == 3
+        assert len((await client.list_resource_templates()).resource_templates) == 5
         assert client.instructions == texts.INSTRUCTIONS
         assert client.server_info is not None
         assert client.server_info.name == texts.NAME

@@ -29,7 +29,7 @@ from tests.support.mcp import (
 LISTS = {
     "prompts/list": ("prompts", 1),
     "resources/list": ("resources", 0),
-    "resources/templates/list": ("resourceTemplates", 3),
+    "resources/templates/list": ("resourceTemplates", 5),
 }
 """Each list with its member, and how many entries it has outside a repository."""
 

@@ -86,6 +86,8 @@ async def test_templates_cover_all_views() -> None:
             "codex-sidecar://jobs/{jobId}/result",
             "codex-sidecar://jobs/{jobId}/transcript{?from}",
             "codex-sidecar://jobs/{jobId}/diff{?from}",
+            "codex-sidecar://jobs/{jobId}/files{?from}",
+            "codex-sidecar://jobs{?from}",
         ]
         assert all("never instructions" in one["description"] for one in found)
 
@@ -105,7 +107,9 @@ async def test_a_job_can_be_listed_and_read(repo: Path) -> None:
         job = await finished(round_, sh("sed -i s/two/TWO/ app.py; echo new > new.txt"), report("all done", "app.py"))
         async with connected(round_.core) as client:
             listed = (await client.request("resources/list"))["result"]["resources"]
-            assert [one["uri"] for one in listed] == [f"codex-sidecar://jobs/{job}/{view}" for view in uris.VIEWS]
+            assert [one["uri"] for one in listed] == [
+                f"codex-sidecar://jobs/{job}/{view}" for view in ("result", "transcript", "diff")
+            ]
             assert [one["name"] for one in listed] == ["w1-result", "w1-transcript", "w1-diff"]
             result = json.loads(await read(client, f"codex-sidecar://jobs/{job}/result"))
             assert result == (await client.call("codex_result", {"jobId": job}))["structuredContent"]

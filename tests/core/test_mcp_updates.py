@@ -73,6 +73,91 @@ async def test_a_modern_client_listens_to_a_stream(repo: Path, monkeypatch: pyte
             assert await asyncio.wait_for(task, PATIENCE) == 0
 
 
+LIST_CHANGED = "notifications/resources/list_changed"
+
+
+async def test_a_legacy_client_that_has_listed_is_told_of_new_jobs(repo: Path) -> None:
+    async with open_round(repo) as round_:
+        await round_.ended(await round_.write("before", REPORT))
+        async with connected(round_.core) as client, connected(round_.core) as other:
+            await client.request("resources/list")
+            assert client.of_method(LIST_CHANGED) == []
+            job = await round_.write("new", REPORT)
+            await client.wait_for(lambda one: one.get("method") == LIST_CHANGED)
+            listed = (await client.request("resources/list"))["result"]["resources"]
+            assert job["jobId"] in listed[0]["uri"]
+            await round_.ended(job)
+            # Its end changes no list; the job after it does, and that is told a second later at the earliest.
+            await round_.ended(await round_.write("newer", REPORT))
+            seen = client.received.index({"jsonrpc": "2.0", "method": LIST_CHANGED})
+            await client.wait_for(lambda one: one.get("method") == LIST_CHANGED, after=seen + 1)
+            assert sum(one.get("method") == LIST_CHANGED for one in client.received) == 2
+            await other.request("ping")
+            assert other.of_method(LIST_CHANGED) == []
+
+
+async def test_the_capabilities_say_what_is_told(repo: Path) -> None:
+    async with serving(None) as (client, _):
+        assert (await client.initialize())["capabilities"]["resources"] == {"subscribe": True, "listChanged": True}
+    async with serving(None) as (client, _):
+        found = (await client.request("server/discover", {"_meta": META}))["result"]["capabilities"]
+        assert found["resources"] == {"subscribe": True, "listChanged": True}
+
+
+async def test_a_modern_client_is_told_of_new_jobs_on_its_stream(repo: Path) -> None:
+    async with open_round(repo) as round_, serving(round_.core) as (client, _):
+        wanted = {"notifications": {"resourcesListChanged": True}, "_meta": META}
+        client.start("subscriptions/listen", wanted)
+        await client.wait_for(lambda one: one.get("method") == "notifications/subscriptions/acknowledged")
+        job = await round_.write("new", REPORT)
+        await client.wait_for(lambda one: one.get("method") == LIST_CHANGED)
+        await round_.ended(job)
+        assert client.of_method(UPDATED) == []
+
+
+async def test_a_client_that_does_not_take_its_news_holds_up_nobody_and_nothing_piles_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(watching, "INTERVAL_SECONDS", 0.02)
+    free = asyncio.Event()
+    told = {"stuck": 0, "other": 0}
+
+    class Changing:
+        def subscribe(self, listener: Any) -> Any:
+            self.listener = listener
+            return lambda: None
+
+    def notify(name: str) -> Any:
+        async def run(uri: str) -> None:
+            told[name] += 1
+            if name == "stuck":
+                await free.wait()
+
+        return run
+
+    core: Any = Changing()
+    watched = watching.Watching(core)
+    watched.add("a", uris.Address("j", "transcript"), notify("stuck"))
+    watched.add("b", uris.Address("k", "transcript"), notify("other"))
+    for _ in range(20):
+        core.listener(Change("events", "j"))
+        core.listener(Change("events", "k"))
+        await asyncio.sleep(0.02)
+    await until(lambda: told["other"] > 3)
+    assert told["stuck"] == 1
+    free.set()
+    await until(lambda: told["stuck"] == 2)
+    watched.forget("a")
+    watched.remove("b", uris.Address("k", "transcript"))
+    before = dict(told)
+    core.listener(Change("events", "j"))
+    core.listener(Change("events", "k"))
+    await asyncio.sleep(0.1)
+    await watched.close()
+    assert told == before
+    assert watched.count("a") == watched.count("b") == 0
+
+
 async def test_updates_of_one_resource_are_a_second_apart_and_the_last_is_never_lost() -> None:
     class Changing:
         def subscribe(self, listener: Any) -> Any:
@@ -90,7 +175,7 @@ async def test_updates_of_one_resource_are_a_second_apart_and_the_last_is_never_
         told.append(state)
 
     watched = watching.Watching(core)
-    watched.add(uris.Address("j", "transcript"), notify)
+    watched.add("me", uris.Address("j", "transcript"), notify)
     for number in range(1, 120):
         state = number
         core.listener(Change("events", "j"))

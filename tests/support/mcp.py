@@ -11,7 +11,7 @@ import contextlib
 import itertools
 import json
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -173,10 +173,12 @@ async def socket_pair() -> tuple[tuple[asyncio.StreamReader, asyncio.StreamWrite
 
 
 @contextlib.asynccontextmanager
-async def serving(core: Any = CORE) -> AsyncIterator[tuple[RawClient, asyncio.Task[int]]]:
-    """A raw client and the task that serves it, whose result is the exit code."""
+async def serving(
+    core: Any = CORE, env: Mapping[str, str] | None = None
+) -> AsyncIterator[tuple[RawClient, asyncio.Task[int]]]:
+    """A raw client and the task that serves it, whose result is the exit code; `env` is what its workers get."""
     mine, theirs = await socket_pair()
-    task = asyncio.ensure_future(serve(core, Client("mcp", "0", cwd="/nowhere", env={}), *theirs))
+    task = asyncio.ensure_future(serve(core, Client("mcp", "0", cwd="/nowhere", env=env or {}), *theirs))
     client = RawClient(*mine)
     try:
         yield client, task

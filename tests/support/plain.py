@@ -123,6 +123,9 @@ async def open_manager(state: Path, top: Path, settings: Settings | None = None)
     async def open_run(on_dirty: str, unfinished: bool) -> Run:
         return run
 
+    async def run_would_close(unfinished: bool) -> str | None:
+        return None
+
     async def note_start(job: Job) -> str | None:
         return None
 
@@ -137,6 +140,7 @@ async def open_manager(state: Path, top: Path, settings: Settings | None = None)
         top=str(top),
         settings=lambda: settings or Settings(),
         open_run=open_run,
+        run_would_close=run_would_close,
         note_start=note_start,
         note_end=note_end,
     )

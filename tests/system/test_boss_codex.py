@@ -190,7 +190,8 @@ def test_thirty_jobs_with_conflicts_cost_little_of_the_boss_context(repo: Path, 
             yield from all_of(replaced)
         (status,) = yield [call("codex_status")]
         (after,) = yield [call("codex_conflicts")]
-        return json.dumps([len(found["conflicts"]), len(replaced), len(status["jobs"]), after["conflicts"]])
+        listed = status["jobs"] + status["brief"]
+        return json.dumps([len(found["conflicts"]), len(replaced), len(listed), after["conflicts"]])
 
     model, events = lead(repo, tmp_path, "gpt-5.5", brain)
     conflicts, replaced, known, left = json.loads(said(events))
