@@ -24,12 +24,12 @@ async def admit(manager: JobManager, job: Job, *, on_dirty: str, budgeted: bool)
     for other in job.depends_on:
         await manager.job(other)
     await conversations.join(manager, job)
-    run = await manager.journal.open_run()
+    before = await manager.journal.open_run()
+    # Before a run is opened: a job that is refused leaves everything as it was.
+    if before is not None and budgeted:
+        await budgets.check(manager, before)
     if job.access == "write":
-        before = run
         unfinished = any(live.job.access == "write" for live in manager.live.values())
         run = await manager.open_run(on_dirty, unfinished)
         await budgets.enter(manager, run, before, job.number)
         job.run_id = run.run_id
-    if run is not None and budgeted:
-        await budgets.check(manager, run)

@@ -56,8 +56,8 @@ async def limit(manager: JobManager, run: Run, given: dict[str, int]) -> None:
 async def enter(manager: JobManager, run: Run, before: Run | None, number: int) -> None:
     """Begins to count where a job is the first of its run.
 
-    A run that closed only because nothing was left changed hands its budget on: else whoever set it before the first
-    spawn, or whose workers only looked, would lose it without a word.
+    A run in which no worker changed anything hands its budget on: else whoever set it before the first spawn, or whose
+    workers only looked, would lose it without a word.
 
     Args:
         before: the run that was open before this job came.
@@ -70,7 +70,7 @@ async def enter(manager: JobManager, run: Run, before: Run | None, number: int) 
         return
     if before is not None and before.budget is not None and before.run_id != run.run_id:
         closed = await manager.journal.run(before.run_id)
-        if closed is not None and closed.closed_because == "unchanged":
+        if closed is not None and await _hands_on(manager, before, closed.closed_because):
             first = before.first_job or number
             await _save(manager, run, budget=before.budget, first_job=first, began=before.began)
             return
@@ -78,10 +78,32 @@ async def enter(manager: JobManager, run: Run, before: Run | None, number: int) 
 
 
 async def check(manager: JobManager, run: Run) -> None:
-    """Raises `limit-reached` where the run may take no further job."""
+    """Lets a job pass where the run has room for it, or is over and its budget with it: the next write job closes it.
+
+    Raises:
+        SidecarError: `limit-reached`, `state-unavailable`; nothing was changed.
+    """
+    error = await _reached(manager, run)
+    if error is None:
+        return
+    unfinished = any(live.job.access == "write" for live in manager.live.values())
+    because = await manager.run_would_close(unfinished)
+    if because is None or await _hands_on(manager, run, because):
+        raise error
+
+
+async def _hands_on(manager: JobManager, run: Run, because: str | None) -> bool:
+    """Whether the budget of a run that closes holds for the next one."""
+    if because != "unchanged":
+        return False
+    # What was changed and went back again was a whole round.
+    return not any(job.touched_files for job in await manager.journal.of_run(run.run_id))
+
+
+async def _reached(manager: JobManager, run: Run) -> SidecarError | None:
     budget = run.budget
     if budget is None:
-        return
+        return None
     used = await spent(manager, run)
     rules: list[tuple[str, int | None, float, str]] = [
         ("maxJobs", budget.max_jobs, used.jobs, "jobs"),
@@ -90,12 +112,14 @@ async def check(manager: JobManager, run: Run) -> None:
     ]
     for name, value, so_far, words in rules:
         if value is not None and so_far >= value:
-            raise SidecarError(
+            return SidecarError(
                 "limit-reached",
                 f"The run's limit {name} is reached: {so_far:,} of {value:,} {words}. Workers that run go on.",
-                f"Raise {name} with codex_baseline, or begin a new run with codex_baseline and begin: true.",
+                f"Raise {name} with codex_baseline, or begin a new run with codex_baseline and begin: true; "
+                "a person's commit of the run's changes ends it too.",
                 {"limit": name, "value": value, "used": so_far, "runId": run.run_id},
             )
+    return None
 
 
 async def _save(manager: JobManager, run: Run, **facts: Any) -> None:

@@ -63,7 +63,14 @@ async def start_facts(manager: JobManager, job: Job) -> dict[str, Any]:
     """What a job learns only when the one before it in the conversation has ended: what Codex had counted by then."""
     if job.resumes is None:
         return {}
-    job.base_usage = (await manager.job(job.resumes)).thread_usage
+    first = await manager.job(job.resumes)
+    # Others may have gone on in it since; the newest knows all that Codex had counted before this one.
+    turns = [
+        one
+        for one in await manager.journal.since(first.number)
+        if one.number < job.number and job.resume_thread in (one.resume_thread, one.thread_id)
+    ]
+    job.base_usage = next((one.thread_usage for one in reversed(turns) if one.thread_usage is not None), None)
     return {"base_usage": job.base_usage}
 
 

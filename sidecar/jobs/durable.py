@@ -7,6 +7,11 @@ import tempfile
 from pathlib import Path
 
 
+def temporary_prefix(name: str) -> str:
+    """How the names begin that a file has while `write_file` writes it; a kill leaves one behind."""
+    return f".{name}."
+
+
 def write_file(path: Path, data: bytes, mode: int = 0o600, *, sync: bool = True) -> None:
     """Replaces `path` by `data`: temporary file beside it, fsync, rename, fsync of the directory. Blocks.
 
@@ -15,7 +20,7 @@ def write_file(path: Path, data: bytes, mode: int = 0o600, *, sync: bool = True)
     Raises:
         OSError: nothing was replaced; the temporary file is gone.
     """
-    fd, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    fd, temporary = tempfile.mkstemp(prefix=temporary_prefix(path.name), dir=path.parent)
     try:
         with os.fdopen(fd, "wb") as file:
             os.fchmod(file.fileno(), mode)

@@ -51,6 +51,7 @@ class JobManager:
         top: str,
         settings: Callable[[], Settings],
         open_run: Callable[[str, bool], Awaitable[Run]],
+        run_would_close: Callable[[bool], Awaitable[str | None]],
         note_start: Callable[[Job], Awaitable[str | None]],
         note_end: Callable[[Job], Awaitable[None]],
     ) -> None:
@@ -65,6 +66,7 @@ class JobManager:
         self.note_start = note_start
         self.note_end = note_end
         self.open_run = open_run
+        self.run_would_close = run_would_close
         self.observers: list[Callable[[Job, int, ParsedEvent, float], None]] = []
         self._listeners: list[Callable[[Change], None]] = []
         self._recent: OrderedDict[str, Job] = OrderedDict()
@@ -159,6 +161,10 @@ class JobManager:
         Raises:
             SidecarError: what `admission.admit` raises, `state-unavailable`; nothing was changed then.
         """
+        # Whoever called may go away now; a job that only the journal knows would block the number of the next.
+        return await asyncio.shield(self._spawn_task(self._take(new, on_dirty), "spawn"))
+
+    async def _take(self, new: NewJob, on_dirty: str) -> Job:
         async with self._spawning:
             job = Job(
                 job_id=secrets.token_hex(16),
@@ -187,8 +193,7 @@ class JobManager:
             self._settle_dependents()
             self.schedule()
         if job.interrupts and job.resumes is not None:
-            # Whoever called may go away now; the stop must not.
-            await asyncio.shield(self._spawn_task(self.cancel(job.resumes, force=False, by=job.job_id), "interrupt"))
+            await self.cancel(job.resumes, force=False, by=job.job_id)
         return job
 
     async def _record(self, live: Live, new: NewJob) -> None:

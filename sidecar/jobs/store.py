@@ -73,16 +73,20 @@ class JobStore:
 
     def forget_env(self, job: Job) -> None:
         """Deletes the environment: it may hold secrets."""
-        (self.directory(job.job_id) / _ENV).unlink(missing_ok=True)
-        for name in (files.SPEC, files.NEW_SPEC):
-            (self.attempt(job) / name).unlink(missing_ok=True)
+        directory = self.directory(job.job_id)
+        (directory / _ENV).unlink(missing_ok=True)
+        for number in range(1, max(job.attempt, 1) + 1):
+            for name in (files.SPEC, files.NEW_SPEC):
+                (directory / str(number) / name).unlink(missing_ok=True)
 
     def forget_env_of_others(self, unfinished: set[str]) -> None:
-        """Deletes every environment that belongs to none of these jobs."""
+        """Deletes every environment that belongs to none of these jobs, also one that was only half written."""
         with contextlib.suppress(FileNotFoundError):  # Before the first job there is no directory.
             for entry in os.scandir(self._root):
-                if entry.name not in unfinished:
-                    (Path(entry.path) / _ENV).unlink(missing_ok=True)
+                if entry.name not in unfinished and entry.is_dir(follow_symlinks=False):
+                    for name in os.listdir(entry.path):
+                        if name == _ENV or name.startswith(durable.temporary_prefix(_ENV)):
+                            (Path(entry.path) / name).unlink(missing_ok=True)
 
     def write_final_message(self, job: Job, text: str) -> None:
         """Keeps the worker's answer; not synced, since it can be read from the stream again."""

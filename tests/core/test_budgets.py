@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from sidecar.demo.script import MARKER
 from sidecar.jobs import budgets
 from sidecar.model.errors import SidecarError
 from sidecar.model.job import Budget, Run, Usage
 from tests.support.plain import ended, open_manager, task
-from tests.support.repo import make_repo
-from tests.support.round import Round, open_round
+from tests.support.repo import git, make_repo
+from tests.support.round import Round, open_round, until
 
 SECONDS = 40.0
 HOLD = {"sh": "while [ ! -e ../go ]; do sleep 0.02; done"}
@@ -73,6 +75,61 @@ async def test_no_more_jobs_than_the_run_may_have_and_those_that_run_go_on(repo:
         assert await round_.ended(first, second) == ["done", "done"]
         await refusal(round_, "codex_resume", jobId=first["jobId"], prompt="go on")
         assert baseline["head"] == run["head"]
+
+
+@pytest.mark.parametrize("way", ["commit", "roll back"])
+async def test_a_used_up_budget_ends_with_its_run(repo: Path, way: str) -> None:
+    async with open_round(repo) as round_:
+        await round_.call("codex_baseline", maxJobs=1, maxTokens=1)
+        first = await round_.write("one", {"sh": "echo two >> app.py"})
+        await round_.ended(first)
+        before = await run_of(round_)
+        error = await refusal(round_)
+        assert ("1 of 1 jobs" in error.message, "commit" in error.hint) == (True, True)
+        await refusal(round_, prompt="change", sandbox="workspace-write")
+        await refusal(round_, "codex_resume", jobId=first["jobId"], prompt="go on")
+        assert await run_of(round_) == before, "a refused spawn changes nothing"
+        if way == "commit":
+            git(repo, "commit", "-qam", "by a person")
+        else:
+            await round_.act("codex_rollback")
+        for _ in range(2):
+            await round_.ended(await round_.call("codex_spawn", prompt="look"))
+        # A reader begins no run: it would record a baseline that nobody asked for.
+        assert (await run_of(round_))["runId"] == before["runId"]
+        await round_.ended(await round_.write("two", {"sh": "echo three >> app.py"}))
+        run = await run_of(round_)
+        assert (run["runId"] != before["runId"], run["budget"]["maxJobs"], run["jobs"]) == (True, None, 1)
+
+
+async def test_a_used_up_budget_holds_while_a_writer_runs_or_the_commit_is_a_workers(repo: Path) -> None:
+    async with open_round(repo) as round_:
+        await round_.call("codex_baseline", maxJobs=1)
+        worker = await round_.write("one", {"sh": "echo two >> app.py; touch ../wrote"}, HOLD)
+        await until((repo.parent / "wrote").exists)
+        git(repo, "commit", "-qam", "by a person, too early")
+        await refusal(round_)
+        (repo.parent / "go").touch()
+        assert await round_.ended(worker) == ["done"]
+        await round_.ended(await round_.call("codex_spawn", prompt="look"))
+        await round_.call("codex_baseline", begin=True, maxJobs=1)
+        commit = "echo three >> app.py; git -c user.name=w -c user.email=w@w commit -qam w"
+        prompt = f"commit {MARKER} {json.dumps([{'sh': commit}])}"
+        danger = await round_.call("codex_spawn", prompt=prompt, sandbox="danger-full-access")
+        assert await round_.ended(danger) == ["done"]
+        assert git(repo, "status", "--porcelain") == ""
+        await refusal(round_)
+
+
+async def test_a_refused_spawn_leaves_a_run_without_changes_as_it_is(repo: Path) -> None:
+    async with open_round(repo) as round_:
+        await round_.call("codex_baseline", maxJobs=1)
+        await round_.ended(await round_.write("nothing"))
+        before = await run_of(round_)
+        for _ in range(2):
+            await refusal(round_, prompt="change", sandbox="workspace-write")
+            await refusal(round_)
+        assert await run_of(round_) == before
 
 
 async def test_a_budget_is_raised_or_left_behind(repo: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,48 @@ async def test_a_conversation_has_one_job_at_a_time(tmp_path: Path) -> None:
         middle = await manager.job(new.job_id)
         assert (middle.status, middle.usage and middle.usage.input_tokens) == ("cancelled", 0)
         assert (end.status, end.usage and end.usage.input_tokens) == ("done", 13)
+
+
+async def test_each_job_of_a_conversation_holds_its_own_tokens_whichever_was_resumed(tmp_path: Path) -> None:
+    async with open_manager(tmp_path / "state", tmp_path) as manager:
+        first = await manager.spawn(task(TALKS, tmp_path), on_dirty="refuse")
+        await ended(manager, first.job_id, SECONDS)
+        counted = []
+        for total in (12, 20):
+            job = await manager.spawn(message(tmp_path, first, f"print('usage {total}')"), on_dirty="refuse")
+            usage = (await ended(manager, job.job_id, SECONDS)).usage
+            counted.append(usage and usage.input_tokens)
+        assert counted == [5, 8]
+
+
+async def test_a_call_that_is_given_up_leaves_no_half_of_a_job(tmp_path: Path) -> None:
+    async with open_manager(tmp_path / "state", tmp_path) as manager:
+        saving = manager.journal.save
+        for moment in ("before", "after"):
+            in_it, on = asyncio.Event(), asyncio.Event()
+
+            async def save(*records: Any, moment: str = moment, at: Any = in_it, on: Any = on) -> None:
+                if moment == "after":
+                    await saving(*records)
+                at.set()
+                await on.wait()
+                if moment == "before":
+                    await saving(*records)
+
+            manager.journal.save = save  # type: ignore[method-assign]
+            call = asyncio.ensure_future(manager.spawn(task("pass", tmp_path), on_dirty="refuse"))
+            await in_it.wait()
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await call
+            manager.journal.save = saving  # type: ignore[method-assign]
+            on.set()
+        last = await manager.spawn(task("pass", tmp_path), on_dirty="refuse")
+        jobs = await manager.journal.recent(10)
+        assert [job.number for job in jobs] == [1, 2, 3]
+        for job in jobs:
+            assert (await ended(manager, job.job_id, SECONDS)).status == "done"
+        assert last.number == 3
 
 
 async def test_a_sidecar_killed_between_the_two_steps_is_taken_up(
