@@ -36,9 +36,12 @@ lock: $(VENV)
 	  -o requirements/runtime.txt --custom-compile-command "make lock"
 	.venv/bin/uv pip compile --universal --generate-hashes --python-version 3.10 --no-emit-index-url -q pyproject.toml \
 	  --group dev -o requirements/dev.txt --custom-compile-command "make lock"
+	.venv/bin/uv pip compile --universal --generate-hashes --python-version 3.10 --no-emit-index-url -q \
+	  tests/mcp_clients/requirements.in -o tests/mcp_clients/requirements.txt --custom-compile-command "make lock"
 
 clean:
-	rm -rf .venv build dist tests/codex/node_modules tests/vscode/node_modules vscode-extension/node_modules
+	rm -rf .venv build dist tests/codex/node_modules tests/vscode/node_modules tests/mcp_clients/node_modules \
+	  vscode-extension/node_modules
 
 $(VENV): requirements/dev.txt pyproject.toml scripts/setup.sh
 	scripts/setup.sh venv
