@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from sidecar.git import commits, leftovers, swap
 from sidecar.git.baseline import Baseline, Baselines
-from sidecar.git.blobs import Stored, read_blobs
+from sidecar.git.blobs import Stored, read_blobs, store_paths
 from sidecar.git.index import index_plan, staged_digest
 from sidecar.git.journal import NOTHING, Change, Target
 from sidecar.git.leftovers import Trash
@@ -74,13 +74,20 @@ class Repairs:
         self._baselines = baselines
 
     def rollback(
-        self, baseline: Baseline, paths: Iterable[str], *, reason: str, expected: Mapping[str, Signature] | None = None
+        self,
+        baseline: Baseline,
+        paths: Iterable[str],
+        *,
+        reason: str,
+        expected: Mapping[str, Signature] | None = None,
+        saved_as: str | None = None,
     ) -> Repaired:
         """Brings these paths back to the baseline; what was not there is removed.
 
         Args:
             reason: for the snapshot.
             expected: what a person was shown; a path that is something else by now raises `Moved`.
+            saved_as: the id that the snapshot before is to have, if it is free.
         """
         with open_work(self._repository, self._state_dir) as work, work.state.lock():
             held = self._baselines.held_in(work, baseline, paths)
@@ -93,7 +100,10 @@ class Repairs:
             wanted = {
                 above: manifest.directories.get(above, usual) for path in targets for above in parents(path)
             }  # fmt: skip
-            return _apply(work, targets, kept, reason, wanted=wanted, attributes=baseline.tree, expected=expected)
+            return _apply(
+                work, targets, kept, reason, wanted=wanted, attributes=baseline.tree, expected=expected,
+                saved_as=saved_as,
+            )  # fmt: skip
 
     def restore(
         self,
@@ -103,6 +113,7 @@ class Repairs:
         reason: str,
         index: bool = False,
         expected: Mapping[str, Signature] | None = None,
+        saved_as: str | None = None,
     ) -> Repaired:
         """Brings back what a snapshot holds, byte for byte, with permissions and deletions.
 
@@ -116,35 +127,40 @@ class Repairs:
         """
         with open_work(self._repository, self._state_dir) as work, work.state.lock():
             _, manifest = read(work, snapshot_id)
-            chosen = manifest.entries if paths is None else {path: manifest.entries.get(path) for path in paths}
-            kept: dict[str, str] = {}
-            targets: dict[str, Target] = {}
-            for path, stored in chosen.items():
-                check_path(path)
-                if stored is None:
-                    kept[path] = "the snapshot does not hold it"
-                elif stored.signature.kind in NO_FILE:
-                    targets[path] = NOTHING
-                elif stored.oid is None or not stored.kept:
-                    kept[path] = stored.problem or f"it was a {stored.signature.kind}"
-                elif stored.signature.kind == "link":
-                    targets[path] = Target("link", stored.oid)
-                else:
-                    targets[path] = Target("file", stored.oid, stored.signature.mode)
-            gone = _to_remove(work, targets)
-            kept |= dict.fromkeys(_ignored(work, gone), "it is ignored by git")
+            targets, kept = _held(work, manifest, paths)
             return _apply(
                 work, targets, kept, reason, wanted=manifest.directories, attributes=None, expected=expected,
-                index=manifest.index if index and _index_may_return(work, manifest) else None,
+                index=manifest.index if index and _index_may_return(work, manifest) else None, saved_as=saved_as,
             )  # fmt: skip
 
+    def restores(self, snapshot_id: str) -> tuple[list[str], bool]:
+        """What `restore(index=True)` would change now: these paths, and whether the index would come back too.
+
+        Raises:
+            SidecarError: also `unknown-snapshot`.
+        """
+        with open_work(self._repository, self._state_dir) as work:
+            _, manifest = read(work, snapshot_id)
+            targets, kept = _held(work, manifest, None)
+            # A file that was touched and is as it was needs no move, so signatures alone do not tell.
+            here = store_paths(work, [path for path in targets if path not in kept], write=False)
+            differs = [path for path, stored in here.items() if not _is(stored, targets[path])]
+            return sorted(differs), _index_may_return(work, manifest)
+
     def apply(
-        self, targets: Mapping[str, Target], *, reason: str, expected: Mapping[str, Signature] | None = None
+        self,
+        targets: Mapping[str, Target],
+        *,
+        reason: str,
+        expected: Mapping[str, Signature] | None = None,
+        saved_as: str | None = None,
     ) -> Repaired:
         """Makes every path what its target says: the result of a merge, one worker's version, an editor's text."""
         with open_work(self._repository, self._state_dir) as work, work.state.lock():
             kept = dict.fromkeys(_ignored(work, _to_remove(work, targets)), "it is ignored by git")
-            return _apply(work, dict(targets), kept, reason, wanted={}, attributes=None, expected=expected)
+            return _apply(
+                work, dict(targets), kept, reason, wanted={}, attributes=None, expected=expected, saved_as=saved_as
+            )
 
     def signatures(self, paths: Iterable[str]) -> dict[str, Signature]:
         """What stands at these paths now, for `expected`."""
@@ -190,6 +206,7 @@ def _apply(
     attributes: str | None,
     expected: Mapping[str, Signature] | None,
     index: str | None = None,
+    saved_as: str | None = None,
 ) -> Repaired:
     for path, target in list(targets.items()):
         # A file that is put back was no repository's when it was stored, whatever a worker has made around it since.
@@ -203,7 +220,9 @@ def _apply(
             raise Moved(moved)
     more = {} if index is None else {"indexAfter": staged_digest(work, blob=index)}
     for attempt in range(ATTEMPTS):
-        snapshot, manifest = capture(work, reason, targets, index=index is not None, more=more)
+        snapshot, manifest = capture(
+            work, reason, targets, index=index is not None, more=more, saved_as=saved_as
+        )  # fmt: skip
         entries = manifest.entries
         if bad := [path for path in targets if entries[path].problem]:
             _forget(work, snapshot)
@@ -241,6 +260,28 @@ def _apply(
         late = leftovers.try_to_save_late(work, journal, entries, f"written during: {reason}")
         return Repaired(snapshot, journal.id, tuple(sorted(needed)), unchanged, kept, late, index is not None)
     raise AssertionError("the last attempt expects nothing, so nothing can have moved")
+
+
+def _held(
+    work: Work, manifest: Manifest, paths: Iterable[str] | None
+) -> tuple[dict[str, Target], dict[str, str]]:  # fmt: skip
+    """What a snapshot makes of these paths (None: of all it holds), and which of them stay as they are, with why."""
+    chosen = manifest.entries if paths is None else {path: manifest.entries.get(path) for path in paths}
+    kept: dict[str, str] = {}
+    targets: dict[str, Target] = {}
+    for path, stored in chosen.items():
+        check_path(path)
+        if stored is None:
+            kept[path] = "the snapshot does not hold it"
+        elif stored.signature.kind in NO_FILE:
+            targets[path] = NOTHING
+        elif stored.oid is None or not stored.kept:
+            kept[path] = stored.problem or f"it was a {stored.signature.kind}"
+        elif stored.signature.kind == "link":
+            targets[path] = Target("link", stored.oid)
+        else:
+            targets[path] = Target("file", stored.oid, stored.signature.mode)
+    return targets, kept | dict.fromkeys(_ignored(work, _to_remove(work, targets)), "it is ignored by git")
 
 
 def _forget(work: Work, snapshot: Snapshot) -> None:

@@ -111,12 +111,14 @@ def capture(
     large: Large = "store",
     index: bool = False,
     more: dict[str, Any] | None = None,
+    saved_as: str | None = None,
 ) -> tuple[Snapshot, Manifest]:
     """See `Snapshots.capture`; also the manifest of what was saved.
 
     Args:
         index: with chosen paths, the index too.
         more: what the manifest is to say beside.
+        saved_as: see `save`.
     """
     chosen = None if paths is None else sorted({check_path(path) for path in paths})
     for _ in range(ATTEMPTS):
@@ -133,16 +135,36 @@ def capture(
             manifest.directories = directory_modes(work.tree, chosen)
             if index:
                 extra = _with_index(work, manifest, _index_bytes(work), list_changes(work.git, head))
-        snapshot = save(work, reason, manifest, extra, whole=chosen is None)
+        snapshot = save(work, reason, manifest, extra, whole=chosen is None, saved_as=saved_as)
         if snapshot is not None:
             return snapshot, manifest
     raise SidecarError("busy", "The repository kept changing while it was captured.", "Try again when git is at rest.")
 
 
+def new_id(at: float) -> str:
+    """An id for a snapshot: a time (seconds since 1970) in UTC, and four digits by chance. It may be taken."""
+    return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(at))}-{secrets.token_hex(2)}"
+
+
+def ref_of(snapshot_id: str) -> str:
+    """The ref that holds, or will hold, the snapshot with this id."""
+    return f"{PREFIX}snapshots/{snapshot_id}"
+
+
 def save(
-    work: Work, reason: str, manifest: Manifest, extra: dict[str, Entry], *, whole: bool
-) -> Snapshot | None:  # fmt: skip
-    """Writes the commit and the ref; None where a prune at the same time took some of it."""
+    work: Work,
+    reason: str,
+    manifest: Manifest,
+    extra: dict[str, Entry],
+    *,
+    whole: bool,
+    saved_as: str | None = None,
+) -> Snapshot | None:
+    """Writes the commit and the ref; None where a prune at the same time took some of it.
+
+    Args:
+        saved_as: the id of `new_id` that a person was told. It gets another one where that is taken by now.
+    """
     files = {**manifest.files("files"), **extra}
     files["manifest.json"] = Entry(FILE, store_many(work, [manifest.encode()])[0])
     tree = commits.write_tree(work.git, files, checked=False)
@@ -161,11 +183,9 @@ def save(
         commit = commits.commit(work.git, tree, [manifest.head] if manifest.head else [], message)
     except commits.Pruned:
         return None
-    while True:
-        stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(created))
-        ref = f"{PREFIX}snapshots/{stamp}-{secrets.token_hex(2)}"
-        if commits.set_ref(work.git, ref, commit, None):
-            break
+    ref = ref_of(saved_as or new_id(created))
+    while not commits.set_ref(work.git, ref, commit, None):
+        ref = ref_of(new_id(created))
     # Until the ref was there nothing held these objects. Now that it is, every one of them has to be there too.
     status, _, _ = work.git.attempt("rev-list", "--objects", "--no-walk", "--quiet", commit)
     if status != 0:

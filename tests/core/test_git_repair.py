@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from sidecar.git import renaming, repair, state, swap
 from sidecar.git.baseline import Baseline
 from sidecar.git.journal import NOTHING, Target
+from sidecar.git.snapshot import new_id
 from sidecar.model.errors import SidecarError
 from tests.support.repo import git, make_repo
 from tests.support.tree import Bench, append, bench, blob_id, files_of, index_bytes, kept_blobs, picture, write
@@ -129,6 +130,60 @@ def test_what_a_person_saw_holds_also_for_a_file_that_never_rests(
     with pytest.raises(swap.Moved):
         it.repairs.rollback(baseline, ["a.txt"], reason="stale", expected=seen)
     assert (it.top / "a.txt").read_text() == "a\nw1\nafter the capture\n"
+
+
+def test_a_repair_that_begins_anew_keeps_the_promised_id(
+    it: Bench, baseline: Baseline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append(it.top, "a.txt", "w1\n")
+    real, captured = repair.capture, []
+
+    def write_once(*args: object, **kwargs: object) -> object:
+        captured.append(real(*args, **kwargs))  # type: ignore[arg-type]
+        if len(captured) == 1:
+            append(it.top, "a.txt", "after the capture\n")
+        return captured[-1]
+
+    monkeypatch.setattr(repair, "capture", write_once)
+    wanted = new_id(0)
+    done = it.repairs.rollback(baseline, ["a.txt"], reason="twice", saved_as=wanted)
+    assert len(captured) == 2
+    assert done.snapshot is not None
+    assert done.snapshot.id == wanted
+    assert [one.id for one in it.snapshots.all()] == [wanted]
+    assert git(it.top, "show", f"refs/codex-sidecar/snapshots/{wanted}:files/a.txt") == "a\nw1\nafter the capture\n"
+    # Where nothing has to move the name stays free.
+    again = it.repairs.rollback(baseline, ["a.txt"], reason="nothing", saved_as=new_id(0))
+    assert (again.snapshot, len(it.snapshots.all())) == (None, 1)
+
+
+def test_what_a_restore_would_do_is_what_it_does(it: Bench, baseline: Baseline) -> None:
+    write(it.top, "x.o", "ignored\n")
+    paths = worked(it)
+    done = it.repairs.rollback(baseline, paths, reason="back")
+    assert done.snapshot is not None
+    assert it.repairs.restores(done.snapshot.id) == (paths, False)
+    # Another file with the same content is no difference, another mode is one.
+    write(it.top, "a.txt", "a\nw1\n")
+    assert it.repairs.restores(done.snapshot.id) == (["b.txt", "new/n.txt"], False)
+    (it.top / "b.txt").unlink()
+    write(it.top, "new/n.txt", "w2\n")
+    (it.top / "new/n.txt").chmod(0o604)
+    assert it.repairs.restores(done.snapshot.id) == (["new/n.txt"], False)
+    assert it.repairs.restore(done.snapshot.id, reason="again").changed == ("new/n.txt",)
+    assert it.repairs.restores(done.snapshot.id) == ([], False)
+    whole = it.snapshots.capture("all of it")
+    assert it.repairs.restores(whole.id) == ([], True)
+    git(it.top, "add", "a.txt")
+    assert it.repairs.restores(whole.id) == ([], False), "what a person staged stays"
+    before = picture(it.top), git(it.top, "count-objects")
+    append(it.top, "a.txt", "more\n")
+    assert it.repairs.restores(whole.id) == (["a.txt"], False)
+    write(it.top, "a.txt", "a\nw1\n")
+    assert (picture(it.top), git(it.top, "count-objects")) == before, "looking stores nothing"
+    with pytest.raises(SidecarError) as caught:
+        it.repairs.restores("never")
+    assert caught.value.kind == "unknown-snapshot"
 
 
 def test_ignored_files_are_nobodys_to_remove(it: Bench, baseline: Baseline) -> None:

@@ -252,6 +252,31 @@ def test_a_prune_at_the_same_time_is_noticed(it: Bench, monkeypatch: pytest.Monk
     assert git(it.top, "show", f"{found.ref}:files/new.txt") == "pruned in between\n"
 
 
+def test_a_promised_id_is_kept_also_by_a_second_try(it: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A prune takes the first try's objects after its ref was written; a taken id is never overwritten."""
+    from sidecar.git import snapshot
+
+    wanted, real, tries = snapshot.new_id(0), snapshot.save, []
+
+    def save_in_vain(*args: object, **kwargs: object) -> snapshot.Snapshot | None:
+        saved: snapshot.Snapshot | None = real(*args, **kwargs)  # type: ignore[arg-type]
+        tries.append(saved)
+        if saved is not None and len(tries) == 1:
+            delete_refs(work.git, {saved.ref: saved.commit})
+            return None
+        return saved
+
+    monkeypatch.setattr(snapshot, "save", save_in_vain)
+    with open_work(it.repository, it.state) as work:
+        first, _ = snapshot.capture(work, "promised", ["a.txt"], saved_as=wanted)
+        second, _ = snapshot.capture(work, "promised twice", ["a.txt"], saved_as=wanted)
+    assert wanted.startswith("19700101-000000-")
+    assert (first.id, first.ref, len(tries)) == (wanted, snapshot.ref_of(wanted), 3)
+    assert second.id != wanted
+    assert it.snapshots.all() == [first, second]
+    assert git(it.top, "rev-parse", first.ref).strip() == first.commit
+
+
 def test_a_foreign_ref_among_ours_is_left_alone(it: Bench) -> None:
     git(it.top, "update-ref", "refs/codex-sidecar/snapshots/foreign", "HEAD")
     mine = it.snapshots.capture("mine", ["a.txt"])

@@ -365,6 +365,21 @@ def test_restore_mirrors_roll_back() -> None:
     assert "A snapshot is saved first." in dialog.detail
 
 
+def test_restore_claims_only_what_is_true() -> None:
+    nothing = dialogs.restore("15:50", "before a roll back", [], snapshot="refs/x", keep_days=14)
+    assert nothing.detail.splitlines() == [
+        "Every file is as the snapshot has it.",
+        "Not touched: ignored files, commits, branches, the index.",
+    ]
+    index = dialogs.restore("15:50", "before a roll back", [], index=True, snapshot="refs/x", keep_days=14)
+    assert index.detail.splitlines()[:3] == [
+        "Every file is as the snapshot has it.",
+        "The index comes back too, as it was then.",
+        "Not touched: ignored files, commits, branches.",
+    ]
+    assert "A snapshot is saved first: refs/x." in index.detail
+
+
 def test_no_button_is_only_cancel() -> None:
     every = [
         dialogs.roll_back(["a"], [], keep_days=1),
