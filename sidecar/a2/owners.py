@@ -65,6 +65,13 @@ def stored(repository: Repository, scene: Scene, path: str, side: str, run_jobs:
         return read_blobs(git, [oid]).get(oid)
 
 
+def own_edits(board: Board, scene: Scene, path: str, label: str, run_jobs: Sequence[Job]) -> bytes | None:
+    """What the baseline becomes by one worker's edits alone; None: it removed the file, or wrote none. Blocks."""
+    job_id = next((job.job_id for job in run_jobs if job.label == label), None)
+    chain = board.load_chains(scene, [path], whole=True).get(path)
+    return board.version_of(chain, job_id) if chain and job_id and chain.written_by(job_id) else None
+
+
 def touched_files(scene: Scene, job: Job) -> list[TouchedFile]:
     """The files of a job by all three witnesses; where several speak of a file, the surest is heard."""
     known = {file.path: file for file in job.touched_files}

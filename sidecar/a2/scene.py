@@ -13,7 +13,7 @@ import msgspec
 from sidecar.a2.commands import likely_paths
 from sidecar.a2.glimpses import Glimpse, glimpse
 from sidecar.a2.history import History, StoredVersion
-from sidecar.a2.windows import SLACK_SECONDS, Since, Window, Windows
+from sidecar.a2.windows import SLACK_SECONDS, Since, Window, Windows, Writers
 from sidecar.git.baseline import Baseline, Held
 from sidecar.git.blobs import Stored
 from sidecar.git.worktree import NO_FILE
@@ -70,7 +70,8 @@ class Scene:
     """When the file was changed last, by the number of the version."""
     glimpses: dict[str, list[Glimpse]] = field(default_factory=dict)
     """What was read at once and is not taken into account yet, by path, the oldest first."""
-
+    recent: dict[str, None] = field(default_factory=dict)
+    """Files that were written or are about to be, the newest last; a version of them may not be recorded yet."""
     saves: dict[str, float] = field(default_factory=dict)
     """When the file that a person saved last was changed, as its editor's word came, by path."""
 
@@ -113,6 +114,26 @@ class Scene:
             self.glimpses[path] = younger
         return older
 
+    def whose(
+        self, path: str, found: Found, since: Since, later: Iterable[tuple[float | None, Since]] = (), *, latest: bool
+    ) -> Writers:
+        """Who can have made what was found at a path.
+
+        Args:
+            later: when the contents that came after it were changed, and what was known before each.
+            latest: see `Windows.writers`.
+        """
+        is_new = self.base_of(path).oid is None
+        after = [*later]
+        read = self.read_at.get(path, 0.0)
+        for one in self.glimpses.get(path, ()):
+            after.append((one.changed_at, Since(read, read)))
+            read = max(read, one.began)
+        changed = found.changed_at
+        made = [self.windows.sole(path, at, known) for at, known in after if at and changed and at > changed]
+        but = [window for window in made if window is not None]
+        return self.windows.writers(path, changed, since, is_new=is_new, latest=latest, but=but)
+
     def is_fresh(self, path: str, changed_at: float) -> bool:
         """Whether a content can be anything but the baseline's, whose blob may be another one (line ends, filters)."""
         return path in self.history.versions or changed_at > self.baseline.recorded_at
@@ -133,7 +154,15 @@ class Scene:
         """Files that may soon be written again, or may have just been: those of a command's text, and the last ones."""
         versions = self.history.versions
         hot = heapq.nlargest(GLANCES, versions, key=lambda path: versions[path][-1].seq)
-        return list(dict.fromkeys([*likely_paths(text, GLANCES), *hot]))
+        return list(dict.fromkeys([*likely_paths(text, GLANCES), *self.recent, *hot]))
+
+    def note_recent(self, paths: Iterable[str]) -> None:
+        """These files were just written, or are named by a worker that writes them now."""
+        for path in paths:
+            self.recent.pop(path, None)
+            self.recent[path] = None
+        for path in list(self.recent)[:-GLANCES]:
+            del self.recent[path]
 
     def glance(self, top: Path, paths: Collection[str], *, named: bool) -> frozenset[str]:
         """Reads files now, and keeps what they hold until its turn comes; those that could be read.
@@ -142,6 +171,8 @@ class Scene:
             named: a worker's own event names them, so they count although git may ignore them.
         """
         read = set()
+        if named:
+            self.note_recent(paths)
         for path in paths:
             if (one := glimpse(top, path)) is not None:
                 self.glimpses.setdefault(path, []).append(one._replace(named=named))

@@ -14,7 +14,7 @@ from sidecar.a2.board import Board
 from sidecar.a2.buffers import Buffers
 from sidecar.a2.history import History
 from sidecar.a2.intents import Intents, finish
-from sidecar.a2.owners import LineOwner, owners_of, stored, touched_files
+from sidecar.a2.owners import LineOwner, own_edits, owners_of, stored, touched_files
 from sidecar.a2.plans import Plans
 from sidecar.a2.resolve import Resolver
 from sidecar.a2.runs import Runs
@@ -298,6 +298,12 @@ class A2:
         if scene is None:
             return None
         return await asyncio.to_thread(stored, self.repository, scene, path, side, self.run_jobs())
+
+    async def own_edits(self, path: str, label: str) -> bytes | None:
+        """What the baseline becomes by this worker's edits alone; None where there are none."""
+        scene = self.witness.scene
+        jobs = self.run_jobs()
+        return None if scene is None else await asyncio.to_thread(own_edits, self.board, scene, path, label, jobs)
 
     async def report(self, run_id: str | None) -> ConflictsOutput:
         """What `codex_conflicts` answers.

@@ -10,6 +10,7 @@ could make the last change, but also of whoever said, or had a command that show
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -41,11 +42,17 @@ class Window:
     """What a command runs."""
     told: float = 0.0
     """When its begin was read."""
+    after: float = 0.0
+    """It began after this time at any rate: the worker ended what it did before, and does one thing at a time."""
     wrote: set[str] = field(default_factory=set)
     """Paths of which a version is surely its own. A patch writes each of its files once, a command may go on."""
 
+    def begins_by(self, at: float, slack: float) -> bool:
+        """Whether it can have begun at that time, if its word was under way for so long."""
+        return max(self.begin - slack, min(self.after, self.begin)) <= at
+
     def holds(self, at: float, slack: float) -> bool:
-        return self.begin - slack <= at and (self.end is None or at <= self.end)
+        return self.begins_by(at, slack) and (self.end is None or at <= self.end)
 
     def meets(self, since: float) -> bool:
         """Whether some of it lies after `since`."""
@@ -83,15 +90,23 @@ class Windows:
 
     def __init__(self) -> None:
         self._all: list[Window] = []
+        self._ended_after: dict[str, float] = {}
+        """A time after which each worker said that it had ended something, by job."""
 
     def open(self, window: Window) -> None:
+        if not any(one.job_id == window.job_id and one.end is None for one in self._all):
+            window.after = self._ended_after.get(window.job_id, 0.0)
+        if window.end is not None:
+            # Its begin was never told, so it is only known when its end was.
+            self._ended_after[window.job_id] = max(window.begin, window.after)
         self._all.append(window)
 
-    def close(self, job_id: str, item: str, at: float) -> Window | None:
-        """Ends the window of one item."""
+    def close(self, job_id: str, item: str, at: float, since: float = 0.0) -> Window | None:
+        """Ends the window of one item; `since`: a time after which the worker said so."""
         for window in self._all:
             if window.job_id == job_id and window.item == item and window.end is None:
                 window.end = at
+                self._ended_after[job_id] = max(since, self._ended_after.get(job_id, 0.0))
                 return window
         return None
 
@@ -127,7 +142,14 @@ class Windows:
         self._all = [window for window in self._all if window.meets(at)]
 
     def writers(
-        self, path: str, changed_at: float | None, since: Since, *, is_new: bool, latest: bool = False
+        self,
+        path: str,
+        changed_at: float | None,
+        since: Since,
+        *,
+        is_new: bool,
+        latest: bool = False,
+        but: Sequence[Window] = (),
     ) -> Writers:
         """Who can have made what stands at a path.
 
@@ -137,30 +159,46 @@ class Windows:
             since: everything that was written before is known already.
             is_new: whether the baseline did not have it.
             latest: whether it was not changed again until every worker was heard.
+            but: windows that are known to have written something else.
         """
+        last, others = self._candidates(path, changed_at, since, is_new=is_new, latest=latest, but=but)
+        return Writers(sorted({one.job_id for one in (*last, *others)}), bool(last))
+
+    def sole(self, path: str, changed_at: float, since: Since) -> Window | None:
+        """The patch that alone can have made a content. It writes the file once, so nothing before is its own."""
+        last, others = self._candidates(path, changed_at, since, is_new=False, latest=False, but=())
+        found = {id(one): one for one in (*last, *others)}
+        one = next(iter(found.values())) if len(found) == 1 else None
+        return one if one is not None and one.names(path) else None
+
+    def _candidates(
+        self, path: str, changed_at: float | None, since: Since, *, is_new: bool, latest: bool, but: Sequence[Window]
+    ) -> tuple[list[Window], list[Window]]:
+        """Windows that can hold the last change, and those of what may have been written before it."""
         now = changed_at if changed_at is not None else float("inf")
+        all_ = [one for one in self._all if not any(one is other for other in but)]
         last: list[Window] = []
         if changed_at is None:
-            last = _last([one for one in self._all if one.meets(since.watched)], path, is_new=is_new)
+            last = _last([one for one in all_ if one.meets(since.watched)], path, is_new=is_new)
         else:
             for slack in (TICK_SECONDS, SLACK_SECONDS):
-                last = last or _last([one for one in self._all if one.holds(now, slack)], path, is_new=is_new)
+                last = last or _last([one for one in all_ if one.holds(now, slack)], path, is_new=is_new)
             if latest and not any(one.names(path) for one in last):
                 # A patch that is over wrote no later than this, whenever it was told of.
-                over = [one for one in self._all if one.names(path) and one.end is not None]
+                over = [one for one in all_ if one.names(path) and one.end is not None]
                 last = [one for one in over if one.holds(now, HEAR_SECONDS)] or last
-        jobs = {one.job_id for one in last}
         # One command is as likely as another, unless a patch says that it was that.
         commands = bool(last) and all(path not in (one.paths or ()) for one in last)
-        for one in self._all:
+        others = []
+        for one in all_:
             if one.names(path) or one.shows(path):
-                could = one.meets(min(since.sure, now)) and one.begin - HEAR_SECONDS <= now
+                could = one.meets(min(since.sure, now)) and one.begins_by(now, HEAR_SECONDS)
             else:
                 could = commands and one.paths is None
-                could = could and one.meets(min(since.watched, now)) and one.begin - TICK_SECONDS <= now
+                could = could and one.meets(min(since.watched, now)) and one.begins_by(now, TICK_SECONDS)
             if could:
-                jobs.add(one.job_id)
-        return Writers(sorted(jobs), bool(last))
+                others.append(one)
+        return last, others
 
     def named(self, path: str, at: float) -> bool:
         """Whether a worker's own event says that it was changing the path at that time."""

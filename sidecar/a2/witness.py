@@ -21,7 +21,7 @@ from sidecar.a2.glimpses import Glimpse
 from sidecar.a2.history import EMPTY, StoredVersion
 from sidecar.a2.scene import GLANCES, KEPT_SECONDS, TOLD_SECONDS, Found, Scene
 from sidecar.a2.versions import USER
-from sidecar.a2.windows import HEAR_SECONDS, Since, Window, Writers
+from sidecar.a2.windows import HEAR_SECONDS, Since, Window
 from sidecar.git.baseline import Baselines
 from sidecar.git.blobs import store_bytes, store_paths
 from sidecar.git.changes import changed_paths
@@ -116,7 +116,7 @@ class Witness:
             paths = frozenset(named) if named is not None else None
             if event.type == "tool_call":
                 scene.windows.open(Window(job.job_id, item, paths, since, text=text, told=now()))
-            elif scene.windows.close(job.job_id, item, now()) is None:
+            elif scene.windows.close(job.job_id, item, now(), since) is None:
                 scene.windows.open(Window(job.job_id, item, paths, since, now(), text=text, told=now()))
             top = self._repository.top
             read = scene.glance(top, (named or [])[:GLANCES], named=True)
@@ -337,6 +337,7 @@ class Witness:
                     steps.append(_Step(path, last, scene.since(path, read_at), read[1], writers))
                 read_at = max(read_at, read[0])
             scene.note_read(path, read_at)
+        scene.note_recent(step.path for step in steps)
         return steps
 
     def _store(self, data: bytes) -> str:
@@ -349,17 +350,13 @@ class Witness:
         until = 0.0
         if await self._catch_up() > 1:
             until = max(step.found.changed_at or step.seen_at for step in steps) + HEAR_SECONDS
-        if any(step.given is None and not self._whose(scene, step).last for step in steps):
+        if any(step.given is None and not scene.whose(*step[:3], latest=False).last for step in steps):
             # Before a person is named, every worker is heard: its word may be under way.
             until = now() + HEAR_SECONDS
         # A clock that was set back must not hold up everything.
         if (wait := min(until - now(), HEAR_SECONDS)) > 0:
             await asyncio.sleep(wait)
             await self._catch_up()
-
-    def _whose(self, scene: Scene, step: _Step, *, latest: bool = False) -> Writers:
-        is_new = scene.base_of(step.path).oid is None
-        return scene.windows.writers(step.path, step.found.changed_at, step.since, is_new=is_new, latest=latest)
 
     def _version(self, scene: Scene, step: _Step, later: Iterable[_Step]) -> StoredVersion:
         """The version that a content is, with whoever can have made it."""
@@ -369,8 +366,8 @@ class Witness:
         elif one.changed_at is not None and scene.saves.get(path) == one.changed_at:
             writers = (USER,)
         else:
-            changed = scene.is_changed_after(path, one) or any(other.path == path for other in later)
-            whose = self._whose(scene, step, latest=not changed)
+            after = [(other.found.changed_at, other.since) for other in later if other.path == path]
+            whose = scene.whose(*step[:3], after, latest=not (after or scene.is_changed_after(path, one)))
             writers = tuple(whose.jobs) if whose.last else (*whose.jobs, USER)
             if len(writers) == 1 and one.oid not in EMPTY:
                 scene.windows.note_written(path, writers[0], one.changed_at)

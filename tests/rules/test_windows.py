@@ -155,3 +155,26 @@ def test_every_worker_that_could_write_since_the_last_look_is_named(
     found = set(writers(windows, "a", at, since))
     assert inside <= found
     assert not inside or meanwhile <= found
+
+
+def test_a_word_that_came_late_is_not_of_a_time_in_which_its_worker_still_did_something_else() -> None:
+    windows = Windows()
+    windows.open(Window("w2", "waits", None, 1.0, text="sleep 1"))
+    windows.close("w2", "waits", 2.05, since=2.04)
+    windows.open(Window("w2", "writes", None, 2.1, 2.2, text="echo > app.py"))
+    windows.open(Window("w1", "patches", frozenset({"app.py"}), 1.9, 2.02))
+    assert windows.writers("app.py", 2.0, Since(0.0, 0.0), is_new=False).jobs == ["w1"]
+
+    together = Windows()
+    together.open(Window("w2", "waits", None, 1.0, text="sleep 1"))
+    together.open(Window("w2", "writes", None, 2.1, 2.2, text="echo > app.py"))
+    together.open(Window("w1", "patches", frozenset({"app.py"}), 1.9, 2.02))
+    assert together.writers("app.py", 2.0, Since(0.0, 0.0), is_new=False).jobs == ["w1", "w2"]
+
+
+def test_a_patch_of_which_only_the_end_was_told_began_after_the_one_before() -> None:
+    windows = Windows()
+    windows.open(Window("w1", "first", frozenset({"other.py"}), 1.0, 1.1))
+    windows.open(Window("w1", "second", frozenset({"app.py"}), 2.0, 2.1))
+    assert windows.writers("app.py", 1.95, Since(0.0, 0.0), is_new=False).jobs == ["w1"]
+    assert windows.writers("app.py", 0.95, Since(0.0, 0.0), is_new=False).jobs == []
