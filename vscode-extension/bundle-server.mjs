@@ -13,4 +13,7 @@ execFileSync(python, ["-m", "pip", "wheel", ...options, ".."], { stdio: "inherit
 const [wheel] = readdirSync("bundled");
 const hash = createHash("sha256").update(readFileSync(`bundled/${wheel}`)).digest("hex");
 const needed = readFileSync("../requirements/runtime.txt", "utf8");
+// The pictures lie outside of the extension, and their addresses would lead nowhere in it.
+const page = readFileSync("README.md", "utf8");
+writeFileSync("bundled/README.md", page.replace(/^!\[.*\n\n/gm, ""));
 writeFileSync("bundled/requirements.txt", `${needed}./${wheel} --hash=sha256:${hash}\n`);

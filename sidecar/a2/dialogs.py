@@ -68,6 +68,7 @@ def roll_back(
     snapshot: str | None = None,
     keep_days: int,
     rerun: Sequence[Worker] = (),
+    running: Sequence[Worker] = (),
 ) -> Dialog:
     """Before files are rolled back.
 
@@ -79,11 +80,15 @@ def roll_back(
         snapshot: the ref that will hold the state before; None: no name is told.
         keep_days: how long snapshots are kept.
         rerun: the workers that run again afterwards, in this order.
+        running: those of the workers that have not ended.
     """
     again = f" and re-run {', then '.join(worker.label for worker in rerun)}" if rerun else ""
     where = count(len(paths), "file")
     shown = [f"{who(each.worker)} ({', '.join(_cut(each.paths))})" for each in undone]
     lines = [f"Undone in this folder: {listed(cut(shown, SHOWN_JOBS, 'worker'))}."] if undone else []
+    if running:
+        names = listed(cut([worker.label for worker in running], SHOWN_JOBS, "worker"))
+        lines.append(f"{names} {'still runs' if len(running) == 1 else 'still run'} and may write again.")
     if removed:
         lines.append(f"{paths_listed(removed)} did not exist before and will be removed.")
     if user_edits:

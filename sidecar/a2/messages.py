@@ -263,7 +263,8 @@ def _lens(conflict: Conflict) -> str:
 
 def lens(conflict: Conflict, *, icons: bool = False) -> str:
     """The first lens above a file in conflict; `icons`: the client shows `$(warning)` as a sign."""
-    return f"$(warning) {_lens(conflict)}" if icons else _lens(conflict)
+    # VS Code swallows a plain space behind the sign.
+    return f"$(warning)\u00a0{_lens(conflict)}" if icons else _lens(conflict)
 
 
 def lens_merge() -> str:

@@ -132,6 +132,7 @@ class Plans:
                 snapshot=snapshot,
                 keep_days=keep_days,
                 rerun=rerun,
+                running=[job for job in touching if not job.is_final],
             ).text
 
         preview = Preview(

@@ -2,6 +2,7 @@
 
 codex-sidecar:/src/app.py?run=r1&side=base          the baseline's content
 codex-sidecar:/src/app.py?run=r1&side=w1            what worker w1 wrote
+codex-sidecar:/src/app.py?run=r1&side=w1&own=edits  the baseline with the edits of w1 alone
 codex-sidecar:/src/app.py.diff?run=r1&side=w1&with=w2
 codex-sidecar:/w1-add-retries.md?job=ID             the transcript; the path is for people
 codex-sidecar:/w1-add-retries-result.md?job=ID&view=result
@@ -37,6 +38,8 @@ class Version:
     path: str
     run: str | None
     side: str
+    own: bool = False
+    """Only what this worker did, without what others had done to the file before."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,8 @@ def uri_of(document: Version | Difference) -> str:
     query = {"run": document.run, "side": document.side}
     if isinstance(document, Difference):
         query["with"] = document.other
+    elif document.own:
+        query["own"] = "edits"
     return _uri(document.path + suffix, query)
 
 
@@ -146,7 +151,7 @@ def parse(uri: str) -> Document:
         raise invalid("uri", "names no version", f"{SCHEME}:/path?run=RUN&side=base, or a worker's label as the side.")
     if "with" in asked:
         return Difference(path.removesuffix(DIFF_SUFFIX), asked.get("run"), asked["side"], asked["with"])
-    return Version(path, asked.get("run"), asked["side"])
+    return Version(path, asked.get("run"), asked["side"], "own" in asked)
 
 
 class Library:
@@ -182,7 +187,9 @@ class Library:
             raise invalid("uri", f"the run {document.run[:80]} is over, and another one is open")
         if isinstance(document, Difference):
             return await self.difference(document)
-        content = await self._findings.stored_version(document.path, document.side)
+        content = await self._findings.own_edits(document.path, document.side) if document.own else None
+        if content is None:
+            content = await self._findings.stored_version(document.path, document.side)
         if content is None:
             who = "The baseline" if document.side == BASE else document.side[:80]
             raise invalid("uri", f"{who} has no stored version of {document.path[:200]}")

@@ -57,6 +57,8 @@ class A2(Protocol):
 
     async def stored_version(self, path: str, side: str) -> bytes | None: ...
 
+    async def own_edits(self, path: str, label: str) -> bytes | None: ...
+
     def note_buffer(self, path: str, editor: str, dirty: bool) -> None: ...
     def note_saved(self, path: str) -> None: ...
 
@@ -95,6 +97,10 @@ class Findings:
     async def stored_version(self, path: str, side: str) -> bytes | None:
         """The content of one side (`base` or a worker's label); None where there is none."""
         return await self._a2.stored_version(path, side) if self._a2 else None
+
+    async def own_edits(self, path: str, label: str) -> bytes | None:
+        """The baseline's content with one worker's edits alone; None where there are none."""
+        return await self._a2.own_edits(path, label) if self._a2 else None
 
     def note_buffer(self, path: str, editor: str, dirty: bool) -> None:
         if self._a2:

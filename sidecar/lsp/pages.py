@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,6 +15,7 @@ from sidecar.model.errors import invalid
 from sidecar.tools import table
 from sidecar.tools.caller import Caller
 
+_CODE = re.compile(r"(`[^`\n]+`)|[^`\s]+|`")
 _CONTAINER_MARKS = ("/.dockerenv", "/run/.containerenv")
 
 
@@ -96,7 +98,9 @@ def _facts(found: Mapping[str, Any]) -> str:
 
 def _check(one: Mapping[str, Any]) -> str:
     mark = "✓" if one["ok"] else "✗" if one["required"] else "–"
-    hint = f"  \n  {escaped(one['hint'])}" if one["hint"] else ""
+    # What a hint has in backticks is a command to be copied.
+    said = _CODE.sub(lambda found: found[1] or escaped(found[0]), one["hint"])
+    hint = f"  \n  {said}" if said else ""
     return f"- {mark} **{escaped(one['name'])}**: {escaped(one['message'])}{hint}"
 
 

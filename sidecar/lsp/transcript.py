@@ -23,7 +23,8 @@ HEADING_CHARS = 160
 Content = Mapping[str, Any]
 _FENCES = re.compile(r"`{3,}")
 _SILENT = frozenset({"spawned", "thread-started", "turn-started", "turn-completed"})
-_SPECIAL = re.compile(r"([\\`*_\[\]<>#])")
+# An underscore inside a word marks nothing, and a path is to be copied as it is.
+_SPECIAL = re.compile(r"([\\`*\[\]<>#]|(?<![^\W_])_|_(?![^\W_]))")
 
 
 def escaped(text: str) -> str:

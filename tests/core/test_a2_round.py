@@ -241,6 +241,20 @@ async def test_a_token_is_stale_as_soon_as_a_named_file_moves(repo: Path) -> Non
             await round_.call("codex_rollback", token=fresh["token"])
 
 
+async def test_a_preview_says_that_its_worker_still_runs(repo: Path) -> None:
+    async with open_round(repo) as round_:
+        job = await round_.write("work", patch(3, "three"), wait_for("end"), report("app.py"))
+        await until(lambda: "three" in (repo / "app.py").read_text(), "the patch")
+        preview = await round_.call("codex_rollback")
+        assert f"{job['label']} still runs and may write again." in preview["preview"]["text"]
+        (repo.parent / "end").touch()
+        await round_.ended(job)
+        with pytest.raises(SidecarError) as caught:
+            await round_.call("codex_rollback", token=preview["token"])
+        assert caught.value.kind == "stale-token"
+        assert "still runs" not in caught.value.details["preview"]["text"]
+
+
 async def test_every_preview_has_a_snapshot_name_of_its_own(repo: Path) -> None:
     async with open_round(repo) as round_:
         await round_.ended(await round_.write("work", patch(3, "three"), report("app.py")))

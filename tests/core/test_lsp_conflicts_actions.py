@@ -177,7 +177,7 @@ async def test_lenses_stand_above_a_file_in_conflict(world: World) -> None:
 def test_a_client_that_draws_the_state_gets_icons() -> None:
     first = code_lenses([overlap()], Ui(state=True))[0].command
     assert first is not None
-    assert (first.title, first.command) == ("$(warning) w1 and w2 changed the same lines", "")
+    assert (first.title, first.command) == ("$(warning)\u00a0w1 and w2 changed the same lines", "")
 
 
 REFRESH = "workspace/codeLens/refresh"

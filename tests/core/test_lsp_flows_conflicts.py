@@ -374,7 +374,8 @@ async def test_a_file_that_moved_is_overwritten_only_when_told_to(
 ) -> None:
     Moving(collided, monkeypatch)
     async with person_at(collided.core) as person:
-        (asked,) = await person.dismisses("toast").does("finishMerge", FINISH)
+        asked, again = await person.dismisses("toast").does("finishMerge", FINISH)
+        assert (again["kind"], again["marked"], again["expectedHash"]) == ("merge", "merged\n", "hash"), "it is kept"
         assert asked["severity"] == "warning"
         assert asked["message"] == "src/app.py changed on disk while you were merging."
         assert [one["label"] for one in asked["buttons"]] == ["Compare", "Merge Again", "Overwrite (snapshot kept)"]

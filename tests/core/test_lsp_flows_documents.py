@@ -111,8 +111,8 @@ async def test_changes_of_a_worker_are_its_own_versions(world: World) -> None:
         (shown,) = await person.does("openChanges", {"jobId": "job-w1"})
         assert shown["title"] == "w1 · title of w1"
         assert shown["files"] == [
-            [world.uri("a.py"), side("a.py", "base"), side("a.py", "w1")],
-            [world.uri("new.py"), None, side("new.py", "w1")],
+            [world.uri("a.py"), side("a.py", "base"), f"{side('a.py', 'w1')}&own=edits"],
+            [world.uri("new.py"), None, f"{side('new.py', 'w1')}&own=edits"],
             [world.uri("old.py"), side("old.py", "base"), None],
             [world.uri("r.py"), side("r.py", "base"), world.uri("r.py")],
         ]
@@ -164,9 +164,19 @@ async def test_one_file_of_a_worker(world: World, change: str, left: str | None,
     world.a2.versions["a.py", "w1"] = b"x"
     async with person_at(world.core) as person:
         (shown,) = await person.does("openFileChange", {"jobId": "job-w1", "path": "a.py"})
-        expected = [None if name is None else side("a.py", name) for name in (left, right)]
-        assert [shown["left"], shown["right"]] == expected
+        assert shown["left"] == (left and side("a.py", left))
+        assert shown["right"] == (right and f"{side('a.py', right)}&own=edits")
         assert shown["title"] == "a.py (baseline ↔ w1 · title of w1)"
+
+
+async def test_of_what_a_worker_wrote_only_its_own_edits_are_shown(world: World) -> None:
+    world.a2.versions["a.py", "w1"] = b"all\n"
+    async with person_at(world.core) as person:
+        uri = f"{side('a.py', 'w1')}&own=edits"
+        assert await text(person, uri) == "all\n", "where they cannot be told"
+        world.a2.versions["a.py", "w1 alone"] = b"own\n"
+        assert await text(person, uri) == "own\n"
+        assert await text(person, side("a.py", "w1")) == "all\n"
 
 
 @pytest.mark.parametrize("attribution", ["reported", "seen"])

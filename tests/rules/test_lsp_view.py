@@ -95,6 +95,20 @@ def test_the_newest_of_the_done_ones_stands_first_and_many_are_folded_up() -> No
     assert drawn(Facts(jobs=[ended(f"w{n}") for n in range(6)]))["group:done"].collapsed
 
 
+def test_what_needs_nobody_is_a_note_and_many_notes_are_folded_up() -> None:
+    note = clash(kind="same-file-edit", conflict_id="c2", path="b.py")
+    facts = Facts(jobs=[job("w1"), ended("w2")], conflicts=[clash(), note])
+    assert shown(facts) == [
+        ("Needs attention (1)", ["src/app.py"]),
+        ("Running (1)", ["w1 · task w1"]),
+        ("Notes (1)", ["b.py"]),
+        ("Done (1)", ["w2 · task w2"]),
+    ]
+    assert not drawn(facts)["group:notes"].collapsed
+    many = [clash(kind="same-file-edit", conflict_id=f"c{n}", path=f"{n}.py") for n in range(6)]
+    assert drawn(Facts(conflicts=many))["group:notes"].collapsed
+
+
 def test_a_cleared_job_is_hidden_once_it_has_ended_and_only_then() -> None:
     facts = Facts(jobs=[ended("w1"), job("w2"), ended("w3", status="failed")], cleared={"id-w1", "id-w2", "id-w3"})
     assert shown(facts) == [("Running (1)", ["w2 · task w2"])]
@@ -435,12 +449,13 @@ def test_counts() -> None:
         "queued": 1,
         "done": 1,
         "conflicts": 1,
+        "notes": 1,
         "attention": 2,
         "ended": 2,
         "changedFiles": 2,
         "snapshots": 4,
     }
-    assert found["roots"] == ["group:attention", "group:running", "group:queued", "group:done"]
+    assert found["roots"] == ["group:attention", "group:running", "group:queued", "group:notes", "group:done"]
     assert found["baseline"] is False
     assert found["setup"] is None
     assert sums(setup="noCodex")["setup"] == "noCodex"
@@ -484,14 +499,14 @@ def test_a_tooltip_links_what_fits_the_worker() -> None:
 
 def test_the_menu_has_a_line_a_worker_and_the_tokens_of_all() -> None:
     used = Usage(input_tokens=20_000, output_tokens=500)
-    jobs = [job("w1", title="a_b", usage=used), job("w2", status="queued", activity=None), ended("w3", usage=used)]
+    jobs = [job("w1", title="a*b", usage=used), job("w2", status="queued", activity=None), ended("w3", usage=used)]
     menu = sums(jobs=jobs)["menu"]
     assert menu.replace("\\", "").split("\n\n")[:-1] == [
-        "w1 · a_b: running, editing a.py",
+        "w1 · a*b: running, editing a.py",
         "w2 · task w2: queued, waiting",
         "40,000 tokens in, 1,000 out",
     ]
-    assert "a\\_b" in menu
+    assert "a\\*b" in menu
     assert links_of(menu) == ["spawn", "cancelAll", "showServerLog"]
     assert links_of(sums(conflicts=[clash()])["menu"]) == ["spawn", "nextAttention", "showServerLog"]
 

@@ -225,7 +225,7 @@ def test_action_titles() -> None:
 )
 def test_lens_and_notice(found: Conflict, lens: str, notice: str) -> None:
     assert messages.lens(found) == lens
-    assert messages.lens(found, icons=True) == f"$(warning) {lens}"
+    assert messages.lens(found, icons=True) == f"$(warning)\u00a0{lens}"
     assert messages.conflict_notice([found]) == notice
 
 
@@ -349,6 +349,14 @@ def test_to_run_again_without_a_file_to_move_claims_no_roll_back_and_no_snapshot
     assert dialog.message == "Re-run w1, then w2?"
     assert "snapshot" not in dialog.detail
     assert "one by one" in dialog.detail
+
+
+def test_roll_back_says_who_still_runs() -> None:
+    one = dialogs.roll_back(["a"], [Undone(W1, ["a"])], keep_days=14, running=[W1])
+    assert "w1 still runs and may write again." in one.detail.splitlines()
+    two = dialogs.roll_back(["a"], [Undone(W1, ["a"]), Undone(W2, ["a"])], keep_days=14, running=[W1, W2])
+    assert "w1 and w2 still run and may write again." in two.detail.splitlines()
+    assert "still run" not in dialogs.roll_back(["a"], [Undone(W1, ["a"])], keep_days=14).detail
 
 
 def test_restore_mirrors_roll_back() -> None:

@@ -133,6 +133,9 @@ class ScriptedA2:
         self.read.append((path, side))
         return self.versions.get((path, side))
 
+    async def own_edits(self, path: str, label: str) -> bytes | None:
+        return self.versions.get((path, f"{label} alone"))
+
     def note_saved(self, path: str) -> None:
         self.saved.append(path)
 

@@ -57,6 +57,7 @@ class Window:
             env: the whole environment of VS Code and of what the extension starts.
         """
         PICTURES.mkdir(parents=True, exist_ok=True)
+        self.directory = directory
         options = {
             "runDir": str(directory),
             "vsix": str(package),
@@ -96,6 +97,12 @@ class Window:
         """Plays tests/vscode/scenarios/<scenario>.mjs and leaves the picture <name>.png."""
         self.begin(scenario, name, **facts)
         return self.answer()
+
+    def choose(self, settings: Mapping[str, Any]) -> None:
+        """What the person writes into the settings while the window is open."""
+        for kind in ("User", "Machine"):
+            path = self.directory / "user-data" / kind / "settings.json"
+            path.write_text(json.dumps({**json.loads(path.read_text()), **settings}))
 
     def close(self) -> None:
         """Ends the browser and VS Code."""

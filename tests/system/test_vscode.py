@@ -2,110 +2,40 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from sidecar.demo.model import ScriptedModel
-from tests.support.cli import Cli, report, script
-from tests.support.codex import native_codex, write_codex_home
-from tests.support.raw import no_service_left, wait_until
-from tests.support.repo import git, make_repo
-from tests.support.vscode import Window, build_extension, chromium, open_window
+from tests.support.cli import Cli, script
+from tests.support.repo import git
+from tests.support.vscode_place import (
+    FIRST,
+    PATH,
+    SECOND,
+    TEXT,
+    Place,
+    collide,
+    held,
+    open_place,
+    open_repo,
+    spawn,
+    wait_for,
+)
 
 pytestmark = [pytest.mark.codex, pytest.mark.slow, pytest.mark.timeout(1200)]
-TEXT = "".join(f"line {number}\n" for number in range(1, 11))
-PATH = "app.py"
-FIRST = TEXT.replace("line 4", "four by w1")
-SECOND = TEXT.replace("line 4", "four by w2")
-
-
-@dataclass(frozen=True)
-class Place:
-    """The window, and what its workers need."""
-
-    window: Window
-    codex: dict[str, str]
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    chromium()
-    package = build_extension()
-    directory = tmp_path_factory.mktemp("vscode")
-    for name in ("home", "run"):
-        (directory / name).mkdir(mode=0o700)
-    settings = {
-        "codexSidecar.server.path": str(Path(sys.executable).with_name("codex-sidecar")),
-        "codexSidecar.codex.path": str(native_codex()),
-    }
-    with ScriptedModel() as model:
-        codex = {
-            "CODEX_HOME": str(write_codex_home(directory / "codex", model.url)),
-            "CODEX_SIDECAR_CODEX": str(native_codex()),
-        }
-        env = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(directory / "home"),
-            "XDG_RUNTIME_DIR": str(directory / "run"),
-            "GIT_CONFIG_NOSYSTEM": "1",
-            "LC_ALL": "C.UTF-8",
-            **codex,
-        }
-        with open_window(directory, package, settings, env) as window:
-            yield Place(window, codex)
+    with open_place(tmp_path_factory.mktemp("vscode")) as place:
+        yield place
 
 
 @pytest.fixture
 def repo(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A repository of its own for each test; the terminal beside the window has the same workers."""
-    for name, value in place.codex.items():
-        monkeypatch.setenv(name, value)
-    path = make_repo(tmp_path / "repo", {PATH: TEXT, "README.md": "hello\n", ".gitignore": "kept/\n"})
-    with no_service_left(path):
+    with open_repo(place, tmp_path, monkeypatch) as path:
         yield path
-        place.window.play("leave", "left")
-        Cli(path).close()
-
-
-def spawn(repo: Path, title: str, *steps: Any) -> dict[str, Any]:
-    """Somebody else's write worker: the window only hears of it."""
-    words = ["spawn", script(*steps, task=title), "--title", title, "--sandbox", "workspace-write"]
-    return Cli(repo).json(*words)
-
-
-def rewrite(text: str) -> str:
-    """A command that writes the line 4 of the baseline in one rename."""
-    return f"git show HEAD:{PATH} | sed 's/^line 4$/{text}/' > new.tmp && mv new.tmp {PATH}"
-
-
-def collide(repo: Path) -> None:
-    """Two workers change the same line; the second one starts from the text before the first."""
-    patch = f"*** Begin Patch\n*** Update File: {PATH}\n@@\n line 3\n-line 4\n+four by w1\n*** End Patch\n"
-    meets = {"path": str(repo / PATH), "holds": "four by w1"}
-    done = {"path": str(repo / PATH), "holds": "four by w2"}
-    one = spawn(repo, "first", {"patch": patch}, {**report("did it", PATH), "until": done, "delay": 1})
-    two = spawn(repo, "second", {"sh": rewrite("four by w2"), "until": meets, "delay": 0.5}, report("did it", PATH))
-    left = [one["jobId"], two["jobId"]]
-    while left:
-        left = Cli(repo).json("wait-any", *left)["remainingJobIds"]
-    (conflict,) = Cli(repo).json("conflicts", expect=1)["conflicts"]
-    assert (conflict["kind"], conflict["severity"]) == ("overlapping-edit", "warning")
-
-
-def held(title: str) -> list[dict[str, Any]]:
-    """The steps of a worker that adds a file and then goes on for longer than any test."""
-    patch = "*** Begin Patch\n*** Add File: new.txt\n+new\n*** End Patch\n"
-    return [{"patch": patch}, {**report(title, "new.txt"), "delay": 600}]
-
-
-def wait_for(path: Path, text: str) -> None:
-    wait_until(lambda: path.read_text() == text, f"{path.name} holds the text", 180.0)
 
 
 def test_an_empty_repository_offers_to_spawn(place: Place, repo: Path) -> None:

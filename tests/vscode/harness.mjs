@@ -214,14 +214,27 @@ export class VSCode {
   }
 
   /** The text of the editor's visible lines. */
-  async text(file) {
-    const lines = await this.editor(file).locator('.view-lines .view-line').evaluateAll(all =>
+  text(file) {
+    return this.lines(this.editor(file));
+  }
+
+  async lines(editor) {
+    const lines = await editor.locator('.view-lines .view-line').evaluateAll(all =>
       all.map(line => [parseFloat(line.style.top), line.textContent]).sort((a, b) => a[0] - b[0]).map(([, text]) => text));
     return lines.join('\n').replace(/\u00a0/g, ' ');
   }
 
   editor(file) {
     return this.page.locator(`.editor-instance .monaco-editor[data-uri$="${file}"]`).first();
+  }
+
+  /** The editor of a document whose URI goes on behind its name. */
+  editorWithin(name) {
+    return this.page.locator(`.editor-instance .monaco-editor[data-uri*="${name}"]`).first();
+  }
+
+  tabs() {
+    return this.page.locator('.tabs-container .tab');
   }
 
   activity(title) {
@@ -253,6 +266,13 @@ export class VSCode {
 
   button(text) {
     return this.dialog().locator('.monaco-button').filter({ hasText: text }).first();
+  }
+
+  /** What the result of the merge editor says of itself, and its text. */
+  async merged() {
+    const result = this.page.locator('.merge-editor .code-view.result');
+    const remaining = /\d+ Conflicts? Remaining/.exec(await result.innerText())?.[0];
+    return { remaining, text: await until(() => this.lines(result), 'the result of the merge has lines') };
   }
 
   /** The rows of the panel Problems that hold `text`. The key toggles the panel, so it is pressed only while it is away. */

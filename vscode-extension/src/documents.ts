@@ -12,6 +12,7 @@ export class Documents implements vscode.TextDocumentContentProvider, vscode.Dis
   readonly onDidChange = this.changed.event;
   private readonly atEnd = new WeakMap<vscode.TextEditor, boolean>();
   private readonly owners = new Map<string, Repository>();
+  private readonly early = new Set<string>();
   private readonly parts: vscode.Disposable[];
 
   constructor(private readonly repositories: Repositories) {
@@ -21,14 +22,25 @@ export class Documents implements vscode.TextDocumentContentProvider, vscode.Dis
         const last = visibleRanges[visibleRanges.length - 1]?.end.line ?? 0;
         this.atEnd.set(textEditor, last >= textEditor.document.lineCount - 2);
       }),
+      vscode.workspace.onDidOpenTextDocument(({ uri }) => {
+        if (this.early.delete(uri.toString())) {
+          this.changed.fire(uri);
+        }
+      }),
       vscode.workspace.onDidChangeTextDocument(({ document }) => {
         this.follow(document);
       }),
     ];
   }
 
+  /** VS Code drops what it hears of a document that is still being opened, so that is said once it is open. */
   renew(uri: vscode.Uri): void {
-    this.changed.fire(uri);
+    const key = uri.toString();
+    if (vscode.workspace.textDocuments.some((one) => one.uri.toString() === key)) {
+      this.changed.fire(uri);
+    } else {
+      this.early.add(key);
+    }
   }
 
   /** A document that a repository's server has named. */

@@ -40,6 +40,7 @@ class Window {
   };
   private readonly tree = new Tree(this.repositories);
   private opening: Promise<unknown> = Promise.resolve();
+  private awaited: vscode.Disposable[] = [];
 
   constructor(private readonly context: vscode.ExtensionContext) {
     const attribution = new Attribution(this.repositories);
@@ -54,6 +55,9 @@ class Window {
       new Decorations(this.repositories),
       this.repositories.onDidChange(() => {
         this.publish();
+      }),
+      new vscode.Disposable(() => {
+        this.awaitGit([]);
       }),
       ...this.commands({
         finishMerge: () => this.merges.finish(),
@@ -113,6 +117,10 @@ class Window {
       this.repositories.at(top) ??
       (editor && this.repositories.of(editor.document.uri)) ??
       (await this.repositories.pick(fits));
+    if (this.repositories.all.length === 0) {
+      await show("workers"); // It says what is missing.
+      return;
+    }
     const isTarget = typeof given === "object" && given !== null && !(given instanceof vscode.Uri);
     await repository?.act(action, node?.row ? (node.row.target ?? {}) : isTarget ? (given as Target) : {});
   }
@@ -146,7 +154,19 @@ class Window {
       problem = (await this.openOne(top)) ?? problem;
     }
     this.programsChanged.fire();
+    this.awaitGit(problem === "notGit" ? folders : []);
     this.setState(this.repositories.all.length ? "ready" : problem);
+  }
+
+  /** A folder that becomes a repository is opened by itself: `git init` writes HEAD and then the configuration. */
+  private awaitGit(folders: readonly vscode.WorkspaceFolder[]): void {
+    vscode.Disposable.from(...this.awaited).dispose();
+    this.awaited = folders.map((folder) => {
+      const pattern = new vscode.RelativePattern(folder, ".git/config");
+      const watcher = vscode.workspace.createFileSystemWatcher(pattern, false, true, true);
+      watcher.onDidCreate(() => void this.open(false));
+      return watcher;
+    });
   }
 
   /** Returns what stands in the way, if anything. */

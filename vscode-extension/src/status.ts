@@ -38,7 +38,7 @@ export class StatusItem implements vscode.Disposable {
       return;
     }
     this.item.text = shown.text;
-    this.item.accessibilityInformation = { label: shown.text.replace(/^\S+ Codex:/, "Codex workers:") };
+    this.item.accessibilityInformation = { label: shown.text.replace(/^\S+ /, "") };
     this.item.backgroundColor = shown.warn ? new vscode.ThemeColor("statusBarItem.warningBackground") : undefined;
     const tooltip = new vscode.MarkdownString(menu, true);
     tooltip.isTrusted = { enabledCommands: LINKS };

@@ -28,7 +28,17 @@ export interface Mark {
   conflict?: boolean;
 }
 
-const COUNTS = ["running", "queued", "done", "conflicts", "attention", "ended", "changedFiles", "snapshots"] as const;
+const COUNTS = [
+  "running",
+  "queued",
+  "done",
+  "conflicts",
+  "notes",
+  "attention",
+  "ended",
+  "changedFiles",
+  "snapshots",
+] as const;
 
 export type Counts = Record<(typeof COUNTS)[number], number>;
 
@@ -64,7 +74,7 @@ export interface Change {
 
 export const EMPTY: Summary = {
   roots: [],
-  counts: { running: 0, queued: 0, done: 0, conflicts: 0, attention: 0, ended: 0, changedFiles: 0, snapshots: 0 },
+  counts: { running: 0, queued: 0, done: 0, conflicts: 0, notes: 0, attention: 0, ended: 0, changedFiles: 0, snapshots: 0 },
   message: null,
   badge: null,
   menu: "",

@@ -52,6 +52,7 @@ ACTIONS: Mapping[str, Callable[[Flow], Awaitable[None]]] = {
     "checkSetup": setup.check_setup,
     "signIn": setup.sign_in,
     "installBoss": setup.install_boss,
+    "sampleConflict": setup.sample_conflict,
     "codex_resolve": conflicts.codex_resolve,
     "codex_merge_inputs": conflicts.codex_merge_inputs,
     "codex_rollback": repair.codex_rollback,

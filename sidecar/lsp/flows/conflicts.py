@@ -286,9 +286,17 @@ async def finish_merge(flow: Flow) -> None:
             if exc.kind != "stale-token":
                 raise
         found = flow.desk.findings.conflict(conflict_id)
-        if found is None or not await _decide_moved(flow, found, text, job_ids):
+        if found is None:
+            raise SidecarError("unknown-conflict", texts.CONFLICT_OVER)
+        chosen = await _decide_moved(flow, found, text)
+        if chosen == "again":
+            await merge_versions(flow, found, job_ids)
             return
         inputs = await flow.tool("codex_merge_inputs", conflictId=conflict_id, jobIds=job_ids)
+        if chosen is None:
+            # The merge editor has closed, and with the message its text must not go, too.
+            await _open_merge(flow, found, {**inputs, "marked": text, "diskHash": expected})
+            return
         expected = inputs["diskHash"]
     left = flow.desk.findings.conflict(conflict_id)
     if left is not None and len(in_order(left)) > 2:
@@ -297,8 +305,8 @@ async def finish_merge(flow: Flow) -> None:
             await merge_versions(flow, left, None, on=True)
 
 
-async def _decide_moved(flow: Flow, found: Conflict, text: str, job_ids: Sequence[str] | None) -> bool:
-    """Whether to write the merge over the file as it is now."""
+async def _decide_moved(flow: Flow, found: Conflict, text: str) -> str | None:
+    """What becomes of a merge whose file has moved: `again`, `overwrite`, or None where nothing is decided."""
     buttons = [
         Button("compare", texts.COMPARE),
         Button("again", texts.MERGE_AGAIN),
@@ -306,13 +314,10 @@ async def _decide_moved(flow: Flow, found: Conflict, text: str, job_ids: Sequenc
     ]
     while True:
         chosen = await flow.ask.toast("warning", texts.moved(found.path), buttons)
-        if chosen == "compare":
-            uri = _draft(flow, found.path, found.conflict_id, text)
-            await flow.ask.diff(flow.desk.paths.uri(found.path), uri, texts.disk_and_merge(found.path))
-            continue
-        if chosen == "again":
-            await merge_versions(flow, found, job_ids)
-        return chosen == "overwrite"
+        if chosen != "compare":
+            return chosen
+        uri = _draft(flow, found.path, found.conflict_id, text)
+        await flow.ask.diff(flow.desk.paths.uri(found.path), uri, texts.disk_and_merge(found.path))
 
 
 # What code actions and lenses carry --------------------------------------------------------------

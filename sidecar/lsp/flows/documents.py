@@ -42,7 +42,7 @@ async def show_result(flow: Flow, job: Job) -> None:
 
 
 async def open_changes(flow: Flow) -> None:
-    """What one worker changed: the baseline on the left, the worker's stored version on the right."""
+    """What one worker changed: the baseline on the left, with that worker's edits alone on the right."""
     job = await flow.job(has_files)
     if job is not None:
         await show_changes(flow, job)
@@ -53,7 +53,7 @@ async def show_changes(flow: Flow, job: Job) -> None:
     for touched in job["touchedFiles"]:
         path, change = touched["path"], touched["change"]
         now = flow.desk.paths.uri(path)
-        own = now if touched["attribution"] == "reported" else flow.version(path, job["label"])
+        own = now if touched["attribution"] == "reported" else flow.edits_of(path, job["label"])
         files.append((now, None if change == "added" else flow.version(path), None if change == "deleted" else own))
     await _show(flow, label_of(job), [one["path"] for one in job["touchedFiles"]], files)
 
@@ -96,7 +96,7 @@ async def _show(flow: Flow, title: str, paths: Sequence[str], files: Sequence[Ch
 
 
 async def open_file_change(flow: Flow) -> None:
-    """One file of one worker: the baseline beside what that worker wrote."""
+    """One file of one worker: the baseline, and beside it that worker's edits alone."""
     path = flow.text_of("path")
     if path is None:
         raise invalid("target.path", "missing")
@@ -113,7 +113,7 @@ async def open_file_change(flow: Flow) -> None:
         await _current(flow, path, texts.not_stored(worker, path))
         return
     left = None if added else flow.version(path)
-    right = None if deleted else flow.version(path, job["label"])
+    right = None if deleted else flow.edits_of(path, job["label"])
     await flow.ask.diff(left, right, texts.file_change(path, label_of(job)))
 
 

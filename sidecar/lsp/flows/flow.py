@@ -173,6 +173,10 @@ class Flow:
         """The URI of a stored version: the baseline's, or that of a worker's label."""
         return uri_of(Version(path, self.desk.library.run_id, side))
 
+    def edits_of(self, path: str, label: str) -> str:
+        """The URI of the baseline's version with one worker's edits alone."""
+        return uri_of(Version(path, self.desk.library.run_id, label, own=True))
+
     def transcript(self, job: Job) -> str:
         return transcript_uri(name(job["label"], job["title"]), job["jobId"])
 

@@ -1,10 +1,11 @@
-"""What is there of what workers need, signing in, and making another program the boss."""
+"""What is there of what workers need, signing in, trying a conflict, and making another program the boss."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import os
+import shlex
 import sys
 
 from sidecar.lsp.documents import setup_uri
@@ -33,6 +34,15 @@ async def sign_in(flow: Flow) -> None:
     await flow.ask.terminal(texts.SIGN_IN, program, [*arguments, "login"], core.top)
 
 
+async def sample_conflict(flow: Flow) -> None:
+    """A terminal in which the demo plays: workers that collide in a scratch repository, without an account."""
+    # A terminal is closed with the program that it was opened for, and what the demo has shown is to be read, also
+    # after Ctrl+C.
+    stay = f'trap : INT; "$@"; printf "\\n%s" {shlex.quote(texts.CLOSE_TERMINAL)}; read -r _'
+    program = [*(["env", f"PYTHONPATH={_modules()}"] if _modules() else []), sys.executable, "-m", "sidecar", "demo"]
+    await flow.ask.terminal(texts.SAMPLE_CONFLICT, "/bin/sh", ["-c", stay, "sh", *program], "/")
+
+
 async def install_boss(flow: Flow) -> None:
     """Shows what would be written for a boss, and writes it when the person agrees."""
     items = [Item(name, title, None, texts.BOSS_DETAIL) for name, title in BOSSES.items()]
@@ -50,6 +60,11 @@ async def install_boss(flow: Flow) -> None:
     await flow.ask.toast("info", texts.boss_installed(title, done["path"], done["outcome"]))
 
 
+def _modules() -> str | None:
+    """Where this process's modules are, for another process of the same program."""
+    return os.environ.get("PYTHONPATH")
+
+
 async def _install(flow: Flow, boss: str, *flags: str) -> tuple[str, str]:
     """What `codex-sidecar install` prints as its result and as notes; it stands above this room, so it is run.
 
@@ -57,7 +72,7 @@ async def _install(flow: Flow, boss: str, *flags: str) -> tuple[str, str]:
         SidecarError: of the installer.
     """
     # The client's HOME says which files are meant; this process's module path says where the program is.
-    path = {"PYTHONPATH": os.environ["PYTHONPATH"]} if "PYTHONPATH" in os.environ else {}
+    path = {"PYTHONPATH": modules} if (modules := _modules()) else {}
     env = {**flow.desk.caller.client.env, **path}
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "sidecar", "install", boss, *flags,

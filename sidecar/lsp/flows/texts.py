@@ -241,6 +241,8 @@ def merged_in_part(path: str) -> str:
 
 # Setup -------------------------------------------------------------------------------------------
 SIGN_IN = "Codex: sign in"
+SAMPLE_CONFLICT = "Codex Sidecar: sample conflict"
+CLOSE_TERMINAL = "Press Enter to close this terminal. "
 WHICH_BOSS = "Which program is to start workers?"
 BOSS_DETAIL = "Shows the entry first; nothing is written before you agree"
 WRITE_IT = "Write It"

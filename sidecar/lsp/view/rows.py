@@ -10,8 +10,8 @@ from sidecar.lsp.view import texts
 from sidecar.lsp.view.shapes import Facts, File, Job, Row, Target, needs_person
 from sidecar.model.conflict import Conflict, ConflictJob
 
-DONE_OPEN = 5
-"""A group of more ended workers is folded up."""
+OPEN_MAX = 5
+"""A group of more ended workers, or of more notes, is folded up."""
 FORCE_SECONDS = 3.0
 """How long after a cancel Force Stop is offered."""
 FILES_SHOWN = 500
@@ -30,7 +30,13 @@ _ICONS = {
     "cancelled": ("circle-slash", None),
     "interrupted": ("debug-disconnect", None),
 }
-_FIRST_ROW = {"attention": "Needs attention", "running": "Running", "queued": "Queued", "done": "Done"}
+_FIRST_ROW = {
+    "attention": "Needs attention",
+    "running": "Running",
+    "queued": "Queued",
+    "notes": "Notes",
+    "done": "Done",
+}
 _CHANGES = {"modified": "", "mode": "mode changed"}
 
 
@@ -43,12 +49,14 @@ def tree(facts: Facts, kept: Kept | None = None) -> tuple[list[str], list[Row]]:
     rest = [job for job in jobs if not job.needs_person]
     ended = [job for job in rest if not job.active]
     ended.sort(key=lambda job: job.finished_at or "", reverse=True)
-    conflicts = {f"conflict:{one.conflict_id}": one for one in facts.conflicts}
+    conflicts = [one for one in facts.conflicts if needs_person(one)]
+    noted = [one for one in facts.conflicts if not needs_person(one)]
     urgent = [job for job in jobs if job.needs_person]
     groups: list[tuple[str, list[Row]]] = [
-        ("attention", [*_moved(facts), *map(_conflict, conflicts.values()), *_workers(urgent, facts, kept)]),
+        ("attention", [*_moved(facts), *map(_conflict, conflicts), *_workers(urgent, facts, kept)]),
         ("running", _workers([job for job in rest if job.active and job.status != "queued"], facts, kept)),
         ("queued", _workers([job for job in rest if job.status == "queued"], facts, kept)),
+        ("notes", [_conflict(one) for one in noted]),
         ("done", _workers(ended, facts, kept)),
     ]
     roots: list[str] = []
@@ -58,7 +66,7 @@ def tree(facts: Facts, kept: Kept | None = None) -> tuple[list[str], list[Row]]:
             group = _group(name, members)
             roots.append(group.id)
             rows += [group, *members]
-    rows += [_version(one, job) for one in conflicts.values() for job in one.jobs]
+    rows += [_version(one, job) for one in facts.conflicts for job in one.jobs]
     return roots, rows
 
 
@@ -72,7 +80,7 @@ def _group(name: str, members: Sequence[Row]) -> Row:
         context=f"group.{name}",
         aria=label,
         children=[row.id for row in members],
-        collapsed=name == "done" and len(members) > DONE_OPEN,
+        collapsed=name in ("notes", "done") and len(members) > OPEN_MAX,
     )
 
 

@@ -28,6 +28,7 @@ def summary(facts: Facts, roots: list[str]) -> dict[str, Any]:
             "queued": sum(job.status == "queued" for job in jobs),
             "done": sum(job.status == "done" for job in jobs),
             "conflicts": conflicts,
+            "notes": len(facts.conflicts) - conflicts,
             "attention": attention,
             "ended": sum(not job.active for job in jobs),
             "changedFiles": len({file.path for job in jobs for file in job.touched_files}),
