@@ -240,8 +240,8 @@ def _become_worker(spec: records.Spec, streams: tuple[int, int, int], permission
     try:
         os.setsid()
         signal.set_wakeup_fd(-1)
-        # What Python or the runner ignores would stay ignored in the worker.
-        for signum in (signal.SIGHUP, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM):
+        # What Python, the runner or whoever started it ignores would stay ignored in the worker.
+        for signum in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
             signal.signal(signum, signal.SIG_DFL)
         for number, fd in enumerate(streams):
             os.dup2(fd, number)

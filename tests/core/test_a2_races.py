@@ -100,11 +100,14 @@ async def test_a_patch_whose_words_come_after_another_was_named_is_heard_still(
             return 2
 
         monkeypatch.setattr(a2.witness, "_catch_up", hear_nothing)
+        # Nor does a look come between the two writes, which would meet a change of which nobody has said anything.
+        monkeypatch.setattr(a2.witness, "_nudged", True)
         two = await round_.write("second", patch(9, "nine"), {**report(), **gate(repo, "end")})
         await until(lambda: "nine" in (repo / "app.py").read_text(), "the second has written")
         (repo.parent / "b").touch()
         await until(lambda: a2.witness.scene and a2.witness.scene.history.versions.get("app.py"), "a version")
         monkeypatch.setattr(a2.witness, "_catch_up", caught_up)
+        monkeypatch.setattr(a2.witness, "_nudged", False)
         (repo.parent / "end").touch()
         await round_.ended(one, two)
         await a2.look()

@@ -157,6 +157,7 @@ async def test_a_worker_from_spawn_to_result(repo: Path, tmp_path: Path) -> None
             await client.wait_for(lambda one: "'kind': 'end'" in str(one.get("params")))
             await client.wait_for(lambda one: "'type': 'final'" in str(one.get("params")))
             check_events(client, name, await all_events(client, name))
+            await client.wait_for(lambda one: has_ended(one, name))  # The state comes at most twice a second.
             check_state(client, name)
             check_progress(client)
             await client.request("shutdown")
@@ -182,6 +183,12 @@ def check_events(client: RawClient, name: str, expected: list[dict[str, Any]]) -
     assert [event for note in notes for event in note["events"]] == expected
     assert [event["seq"] for event in expected] == list(range(1, len(expected) + 1))
     assert {"spawned", "tool_call", "tool_result", "final"} <= {event["type"] for event in expected}
+
+
+def has_ended(message: dict[str, Any], name: str) -> bool:
+    """Whether it is a state in which the job is done."""
+    items = message["params"].get("changed", []) if message.get("method") == "codexSidecar/state" else []
+    return any(item["id"] == name and item["status"] == "done" for item in items)
 
 
 def check_state(client: RawClient, name: str) -> None:

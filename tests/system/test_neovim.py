@@ -83,7 +83,8 @@ async def test_a_conflict_in_neovim(repo: Path, tmp_path: Path) -> None:
         assert [title for title in seen["actions"] if not title.startswith("Merge")] == mine
         assert "Keep w1" in seen["lenses"]
         assert 'w2 "title case"' in seen["hover"]["contents"]["value"]
-        assert any("w1's version" in str(question) for question in seen["questions"])
+        asked = [words for question in seen["questions"] for words in question if isinstance(words, str)]
+        assert any("becomes w1's version." in words for words in asked), seen["questions"]
         assert seen["text"][2] == "    return text.lower()"
         assert seen["left"] == 0
         assert (repo / PATH).read_text().splitlines() == seen["text"]
