@@ -36,6 +36,8 @@ class BossModel(ScriptedModel):
         super().__init__()
         self._brain = brain
         self.seen: list[tuple[str, str]] = []
+        self.talk: list[tuple[dict[str, Any], dict[str, Any]]] = []
+        """Calls and what they answered, for `tests.support.transcript`."""
 
     def accept(self, body: dict[str, Any]) -> tuple[Step, Modifiers]:
         if WORD not in json.dumps(body.get("input"))[:200_000]:
@@ -58,15 +60,17 @@ class BossModel(ScriptedModel):
         )
         thinking = self._brain()
         wanted = next(thinking)
-        self.seen = []
+        self.seen, self.talk = [], []
         while True:
             if len(answers) < len(wanted):
                 return Step(tuple(_action(one, code_mode) for one in wanted))
             taken, answers = answers[: len(wanted)], answers[len(wanted) :]
             texts = [_text(output) for _, output in taken]
             self.seen += [(one["tool"], text) for one, text in zip(wanted, texts, strict=True)]
+            values = [_value(text) for text in texts]
+            self.talk += zip(wanted, values, strict=True)
             try:
-                wanted = thinking.send([_value(text) for text in texts])
+                wanted = thinking.send(values)
             except StopIteration as end:
                 return say(str(end.value))
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from sidecar.demo.script import MARKER
+from tests.support import transcript
 from tests.support.boss import BossModel, boss_home, call, events_of, start_boss
 from tests.support.raw import no_service_left
 from tests.support.repo import git, make_repo
@@ -106,8 +107,9 @@ def test_a_round_with_a_conflict_and_its_repair(repo: Path, tmp_path: Path, shap
             [conflict["kind"], bool(done["snapshotId"]), after["conflicts"], last["finalMessage"], page["done"]]
         )
 
-    _, events = lead(repo, tmp_path, shape, brain)
+    model, events = lead(repo, tmp_path, shape, brain)
     assert json.loads(said(events)) == ["lost-update", True, [], "still ten", True]
+    transcript.check(model.talk)
     assert (repo / "app.py").read_text() == TEXT.replace("line 3\n", "first\n").replace("line 8\n", "second\n")
     assert git(repo, "rev-list", "--count", "HEAD").strip() == "1"
 
