@@ -192,7 +192,9 @@ class Windows:
         others = []
         for one in all_:
             if one.names(path) or one.shows(path):
-                could = one.meets(min(since.sure, now)) and one.begins_by(now, HEAR_SECONDS)
+                # A command is told of before it is run; a patch may be told of a moment after it was made.
+                slack = HEAR_SECONDS if one.names(path) else TICK_SECONDS
+                could = one.meets(min(since.sure, now)) and one.begins_by(now, slack)
             else:
                 could = commands and one.paths is None
                 could = could and one.meets(min(since.watched, now)) and one.begins_by(now, TICK_SECONDS)

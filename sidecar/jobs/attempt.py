@@ -53,13 +53,9 @@ class Attempt:
             "timeoutSeconds": spec.timeout_seconds,
             "graceSeconds": spec.grace_seconds,
         }
-        # By rename: a runner that an earlier sidecar started may be reading it at this very moment.
-        temporary = self.directory / files.NEW_SPEC
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        # By rename: a runner that an earlier sidecar started may be reading it, and another start may write it, too.
         # ASCII with escapes: names that are not valid UTF-8 are surrogates in Python and must survive.
-        with open(os.open(temporary, flags, 0o600), "w", encoding="ascii") as file:
-            json.dump(content, file)
-        os.replace(temporary, self.directory / files.SPEC)
+        durable.write_file(self.directory / files.SPEC, json.dumps(content).encode("ascii"), sync=False)
 
     def exit(self) -> Exit | None:
         """The recorded end; None where there is none.
@@ -176,5 +172,5 @@ class Attempt:
 
     def tidy(self) -> None:
         """Deletes what must not outlive the attempt: the worker's environment, and the FIFO."""
-        for name in (files.SPEC, files.NEW_SPEC, files.CONTROL):
-            (self.directory / name).unlink(missing_ok=True)
+        durable.remove(self.directory / files.SPEC)
+        (self.directory / files.CONTROL).unlink(missing_ok=True)

@@ -36,6 +36,17 @@ def write_file(path: Path, data: bytes, mode: int = 0o600, *, sync: bool = True)
         sync_directory(path.parent)
 
 
+def remove(path: Path) -> None:
+    """Deletes what `write_file` wrote, also a half-written file that a kill left behind; nothing there is fine.
+
+    Raises:
+        OSError: it may not be deleted.
+    """
+    path.unlink(missing_ok=True)
+    for left in path.parent.glob(f"{temporary_prefix(path.name)}*"):
+        left.unlink(missing_ok=True)
+
+
 def append(path: Path, data: bytes, mode: int = 0o600, *, sync: bool = True) -> None:
     """Appends `data` whole or not at all, and syncs it. Only one process may append to a file. Blocks.
 

@@ -76,8 +76,7 @@ class JobStore:
         directory = self.directory(job.job_id)
         (directory / _ENV).unlink(missing_ok=True)
         for number in range(1, max(job.attempt, 1) + 1):
-            for name in (files.SPEC, files.NEW_SPEC):
-                (directory / str(number) / name).unlink(missing_ok=True)
+            durable.remove(directory / str(number) / files.SPEC)
 
     def forget_env_of_others(self, unfinished: set[str]) -> None:
         """Deletes every environment that belongs to none of these jobs, also one that was only half written."""

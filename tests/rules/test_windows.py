@@ -158,18 +158,20 @@ def test_every_worker_that_could_write_since_the_last_look_is_named(
 
 
 def test_a_word_that_came_late_is_not_of_a_time_in_which_its_worker_still_did_something_else() -> None:
-    windows = Windows()
-    windows.open(Window("w2", "waits", None, 1.0, text="sleep 1"))
-    windows.close("w2", "waits", 2.05, since=2.04)
-    windows.open(Window("w2", "writes", None, 2.1, 2.2, text="echo > app.py"))
-    windows.open(Window("w1", "patches", frozenset({"app.py"}), 1.9, 2.02))
-    assert windows.writers("app.py", 2.0, Since(0.0, 0.0), is_new=False).jobs == ["w1"]
+    def made(*, one_after_another: bool, text: str = "") -> list[str]:
+        windows = Windows()
+        windows.open(Window("w2", "waits", None, 1.0, text="sleep 1"))
+        if one_after_another:
+            windows.close("w2", "waits", 2.05, since=2.04)
+        paths = None if text else frozenset({"app.py"})
+        windows.open(Window("w2", "writes", paths, 2.1, 2.2, text=text))
+        windows.open(Window("w1", "patches", frozenset({"app.py"}), 1.9, 2.02))
+        return windows.writers("app.py", 2.0, Since(0.0, 0.0), is_new=False).jobs
 
-    together = Windows()
-    together.open(Window("w2", "waits", None, 1.0, text="sleep 1"))
-    together.open(Window("w2", "writes", None, 2.1, 2.2, text="echo > app.py"))
-    together.open(Window("w1", "patches", frozenset({"app.py"}), 1.9, 2.02))
-    assert together.writers("app.py", 2.0, Since(0.0, 0.0), is_new=False).jobs == ["w1", "w2"]
+    assert made(one_after_another=True) == ["w1"]
+    assert made(one_after_another=False) == ["w1", "w2"]
+    # A command is told of before it is run.
+    assert made(one_after_another=False, text="echo > app.py") == ["w1"]
 
 
 def test_a_patch_of_which_only_the_end_was_told_began_after_the_one_before() -> None:

@@ -96,9 +96,9 @@ def test_nothing_disturbs_somebody_who_types(place: Place, repo: Path) -> None:
     window.play("open", "opened", folder=str(repo), file="README.md")
     for side in "ab":
         files = [f"{side}{number}.txt" for number in range(10)]
-        parts = [update(name, "old", "new") for name in files]
-        edits = [{"patch": patch(*parts[at : at + 2])} for at in range(0, 10, 2)]
-        spawn(repo, f"edit {side}", {"sh": "sh wait begin"}, *edits, report("did it", *files))
+        # One command: each patch of a sandboxed Codex may fail on a busy machine, and this is not about patches.
+        edits = f"for name in {' '.join(files)}; do sed -i s/old/new/ $name; sleep 0.2; done"
+        spawn(repo, f"edit {side}", {"sh": f"sh wait begin; {edits}"}, report("did it", *files))
     seen = window.play(
         "calm", "calm", file="README.md", before="Running (2)", begin=str(repo / "kept" / "begin"), after="Done (2)"
     )
@@ -107,7 +107,7 @@ def test_nothing_disturbs_somebody_who_types(place: Place, repo: Path) -> None:
     }  # fmt: skip
     assert (repo / "README.md").read_text() == seen["typed"]
     assert len(seen["typed"].split()) >= 20
-    assert sorted(row.partition(", ")[0] for row in seen["rows"] if "10 files" in row) == ["w1", "w2"]
+    assert sorted(row.partition(", ")[0] for row in seen["rows"] if " files" in row) == ["w1", "w2"]
     assert len(git(repo, "diff", "--name-only", "--", "*.txt").split()) == 20
 
 

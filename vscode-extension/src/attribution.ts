@@ -1,7 +1,7 @@
 /** Who wrote the line: behind the line of the cursor, or as hints behind all of them. */
 
 import * as vscode from "vscode";
-import type { Repositories } from "./repository";
+import type { Repositories } from "./repositories";
 
 interface Owned {
   start: number;

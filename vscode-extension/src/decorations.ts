@@ -1,7 +1,7 @@
 /** Marks in the Explorer: files in conflict, and, if wanted, files that workers touched. */
 
 import * as vscode from "vscode";
-import type { Repositories } from "./repository";
+import type { Repositories } from "./repositories";
 
 export class Decorations implements vscode.FileDecorationProvider, vscode.Disposable {
   private readonly changed = new vscode.EventEmitter<undefined>();

@@ -1,7 +1,8 @@
 /** Serves the server's `codex-sidecar:` documents, and keeps a transcript at its end while the person looks at the end. */
 
 import * as vscode from "vscode";
-import { sentence, type Repositories, type Repository } from "./repository";
+import { sentence, type Repositories } from "./repositories";
+import type { Repository } from "./repository";
 
 export const SCHEME = "codex-sidecar";
 /** The other side of a difference whose file is not there. */

@@ -6,7 +6,8 @@ import { Decorations } from "./decorations";
 import { Documents } from "./documents";
 import { bundledPython } from "./environment";
 import { Merges } from "./merges";
-import { Repositories, Repository, sentence, type Host } from "./repository";
+import { Repositories, sentence, type Host } from "./repositories";
+import type { Repository } from "./repository";
 import { findProgram, NoProgram, topLevel, type Program } from "./server";
 import { StatusItem } from "./status";
 import { Tree, type Node } from "./tree";
@@ -173,6 +174,8 @@ class Window {
   private async openOne(top: string): Promise<string | undefined> {
     try {
       const program = await findProgram(this.context, top, (python) => bundledPython(this.context, python, this.log));
+      // Loaded now: the language client would make up most of the activation.
+      const { Repository } = await import("./repository.js");
       const repository = new Repository(top, program, this.log, this.host);
       try {
         await repository.start();

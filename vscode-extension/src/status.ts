@@ -1,7 +1,7 @@
 /** The one item of the status bar. */
 
 import * as vscode from "vscode";
-import type { Repositories } from "./repository";
+import type { Repositories } from "./repositories";
 import { merged, statusText } from "./view";
 
 const DONE_SHOWN_MS = 30_000;

@@ -1,7 +1,8 @@
 /** The view "Workers". */
 
 import * as vscode from "vscode";
-import type { Repositories, Repository } from "./repository";
+import type { Repositories } from "./repositories";
+import type { Repository } from "./repository";
 import { merged, timed, type Change, type Row } from "./view";
 
 export interface Node {
