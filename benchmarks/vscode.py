@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import shlex
@@ -11,6 +12,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -58,9 +60,7 @@ async def second_write_to_problem(client: SidecarClient, window: Window, repo: P
         await spawn(client, {"sh": write("x = 3\n", f"date +%s.%N > {shlex.quote(str(mark))}"), "delay": 4}, done),
     ]
     seen: float = await asyncio.to_thread(window.play, "measure", f"measured-{number}", problem=name)
-    left = [job["jobId"] for job in jobs]
-    while left:
-        left = (await client.call("codex_wait_any", {"jobIds": left, "timeoutMs": 50_000}))["remainingJobIds"]
+    await wait(client, *jobs)
     return seen / 1e3 - float(mark.read_text())
 
 
@@ -99,25 +99,9 @@ async def measure_many(client: SidecarClient, window: Window, repo: Path) -> lis
     ]
 
 
-async def measure_alone(root: Path) -> list[Figure]:
-    """`measure_many` in a window and a repository of its own."""
-    repo = root / "repo"
-    make(repo)
-    os.environ["CODEX_SIDECAR_CODEX"] = shlex.join([sys.executable, "-m", "sidecar.demo.worker"])
-    for name in ("home", "vscode"):
-        (root / name).mkdir(mode=0o700)
-    env = {**os.environ, "HOME": str(root / "home")}
-    async with SidecarClient.connect(repo, start=True) as client:
-        with open_window(root / "vscode", build_extension(), {"codexSidecar.server.path": PROGRAM[0]}, env) as window:
-            figures = await measure_many(client, window, repo)
-            window.play("leave", "left")
-        service = psutil.Process(json.loads((repo / ".git/codex-sidecar/endpoint.json").read_text())["pid"])
-        service.terminate()
-        await asyncio.to_thread(psutil.wait_procs, [service], 5)
-    return figures
-
-
-async def measure(root: Path) -> list[Figure]:
+@contextlib.asynccontextmanager
+async def place(root: Path) -> AsyncIterator[tuple[SidecarClient, Window, Path]]:
+    """A repository with a warm sidecar whose workers are scripted, and a window; all of it ends."""
     repo = root / "repo"
     make(repo)
     os.environ["CODEX_SIDECAR_CODEX"] = shlex.join([sys.executable, "-m", "sidecar.demo.worker"])
@@ -125,20 +109,28 @@ async def measure(root: Path) -> list[Figure]:
         (root / name).mkdir(mode=0o700)
     settings = {"codexSidecar.server.path": PROGRAM[0]}
     env = {**os.environ, "HOME": str(root / "home")}
-    package = build_extension()
     async with SidecarClient.connect(repo, start=True) as client:
-        await spawn(client, {"json": {"summary": "", "modifiedFiles": []}})
-        with open_window(root / "vscode", package, settings, env) as window:
-            facts = {"folder": str(repo), "file": "f0.py", "text": "Done ("}
-            # The first one finds nothing in the browser's caches, and does not count.
-            opened = [await asyncio.to_thread(window.play, "measure", "measured", **facts) for _ in range(ROUNDS + 1)][
-                1:
-            ]
-            late = [await second_write_to_problem(client, window, repo, number) for number in range(CONFLICTS)]
+        with open_window(root / "vscode", build_extension(), settings, env) as window:
+            yield client, window, repo
             window.play("leave", "left")
         service = psutil.Process(json.loads((repo / ".git/codex-sidecar/endpoint.json").read_text())["pid"])
         service.terminate()
         await asyncio.to_thread(psutil.wait_procs, [service], 5)
+
+
+async def measure_alone(root: Path) -> list[Figure]:
+    """`measure_many` in a window and a repository of its own."""
+    async with place(root) as (client, window, repo):
+        return await measure_many(client, window, repo)
+
+
+async def measure(root: Path) -> list[Figure]:
+    async with place(root) as (client, window, repo):
+        await spawn(client, {"json": {"summary": "", "modifiedFiles": []}})
+        facts = {"folder": str(repo), "file": "f0.py", "text": "Done ("}
+        # The first one finds nothing in the browser's caches, and does not count.
+        opened = [await asyncio.to_thread(window.play, "measure", "measured", **facts) for _ in range(ROUNDS + 1)][1:]
+        late = [await second_write_to_problem(client, window, repo, number) for number in range(CONFLICTS)]
     host, ready, activation = (
         statistics.median(one[name] for one in opened) for name in ("host", "ready", "activation")
     )

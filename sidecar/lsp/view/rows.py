@@ -52,12 +52,17 @@ def tree(facts: Facts, kept: Kept | None = None) -> tuple[list[str], list[Row]]:
     conflicts = [one for one in facts.conflicts if needs_person(one)]
     noted = [one for one in facts.conflicts if not needs_person(one)]
     urgent = [job for job in jobs if job.needs_person]
+    others = _in_conflict(facts.conflicts)
+
+    def workers(members: Iterable[Job]) -> list[Row]:
+        return _workers(members, facts, kept, others)
+
     groups: list[tuple[str, list[Row]]] = [
-        ("attention", [*_moved(facts), *map(_conflict, conflicts), *_workers(urgent, facts, kept)]),
-        ("running", _workers([job for job in rest if job.active and job.status != "queued"], facts, kept)),
-        ("queued", _workers([job for job in rest if job.status == "queued"], facts, kept)),
+        ("attention", [*_moved(facts), *map(_conflict, conflicts), *workers(urgent)]),
+        ("running", workers([job for job in rest if job.active and job.status != "queued"])),
+        ("queued", workers([job for job in rest if job.status == "queued"])),
         ("notes", [_conflict(one) for one in noted]),
-        ("done", _workers(ended, facts, kept)),
+        ("done", workers(ended)),
     ]
     roots: list[str] = []
     rows: list[Row] = []
@@ -170,8 +175,7 @@ def _version(found: Conflict, job: ConflictJob) -> Row:
 # Workers -----------------------------------------------------------------------------------------
 
 
-def _workers(jobs: Iterable[Job], facts: Facts, kept: Kept) -> list[Row]:
-    others = _in_conflict(facts.conflicts)
+def _workers(jobs: Iterable[Job], facts: Facts, kept: Kept, others: dict[str, list[ConflictJob]]) -> list[Row]:
     rows: list[Row] = []
     for job in jobs:
         shared = [(path, found) for path in others if (found := _others(job, path, others))]
