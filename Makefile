@@ -12,7 +12,7 @@ demo: $(VENV)
 
 test: $(VENV) $(CODEX) lint
 	@scripts/setup.sh system
-	$(PYTEST) -n 2 --dist worksteal
+	$(PYTEST) -n 2 --dist worksteal --durations=25
 
 test-fast: $(VENV) $(CODEX)
 	$(PYTEST) -n 2 -m "not slow"
