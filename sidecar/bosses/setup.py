@@ -97,9 +97,14 @@ class Setup:
             return {**fresh, **self._there, "command": fresh["command"], "args": fresh["args"]}
         return fresh
 
-    def shown(self) -> str:
-        """The entry as it would stand in the file."""
-        return self._boss.form.show(self._boss.section, self.entry)
+    @property
+    def there(self) -> dict[str, Any] | None:
+        """What the file holds."""
+        return dict(self._there) if isinstance(self._there, Mapping) else None
+
+    def shown(self, entry: dict[str, Any] | None = None) -> str:
+        """The entry as it would stand in the file; None: that of `entry`."""
+        return self._boss.form.show(self._boss.section, self.entry if entry is None else entry)
 
     def check_free(self) -> None:
         """

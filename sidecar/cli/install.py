@@ -15,13 +15,9 @@ from sidecar.cli.texts import plural
 from sidecar.model.errors import SidecarError
 
 
-def _add_client(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("client", choices=list(BOSSES), help="Codex, Claude Code or VS Code.")
-
-
 def _add_flags(parser: argparse.ArgumentParser) -> None:
-    _add_client(parser)
-    parser.add_argument("--print", dest="only_print", action="store_true", help="Show the entry and write nothing.")
+    parser.add_argument("client", choices=list(BOSSES), help="Codex, Claude Code or VS Code.")
+    parser.add_argument("--print", dest="only_print", action="store_true", help="Show the entry and change nothing.")
 
 
 async def _install(found: argparse.Namespace, out: Output) -> int:
@@ -73,8 +69,9 @@ def _print(client: str, out: Output) -> int:
 
 
 async def _uninstall(found: argparse.Namespace, out: Output) -> int:
-    boss = BOSSES[found.client]
-    setup = Setup(boss, os.environ)
+    setup = Setup(BOSSES[found.client], os.environ)
+    if found.only_print:
+        return _print_there(found.client, setup, out)
     outcome = setup.uninstall()
     text = (
         f"{setup.path} has no entry of this program; nothing was changed."
@@ -82,6 +79,19 @@ async def _uninstall(found: argparse.Namespace, out: Output) -> int:
         else f"The entry was taken out of {setup.path}."
     )
     out.result({"client": found.client, "path": str(setup.path), "outcome": outcome}, text)
+    return exits.DONE
+
+
+def _print_there(client: str, setup: Setup, out: Output) -> int:
+    setup.check_free()
+    there = setup.there
+    answer = {"client": client, "path": str(setup.path), "outcome": "printed", "entry": there}
+    if there is None:
+        out.result(answer, f"{setup.path} has no entry of this program.")
+        return exits.DONE
+    out.result(answer, setup.shown(there))
+    if not out.as_json:
+        out.note(f"would be taken out of {setup.path}; nothing was changed.")
     return exits.DONE
 
 
@@ -95,7 +105,7 @@ INSTALL = Command(
 UNINSTALL = Command(
     name="uninstall",
     summary="take that entry back",
-    add_flags=_add_client,
+    add_flags=_add_flags,
     run=_uninstall,
     description="Takes the entry that `install` wrote out of the client's configuration.",
 )

@@ -16,12 +16,13 @@ from lsprotocol import types
 
 from sidecar.a2 import messages
 from sidecar.lsp.diagnostics import SOURCE
-from sidecar.lsp.findings import in_order, stored
+from sidecar.lsp.findings import in_order, places, stored
 from sidecar.lsp.options import Ui
 from sidecar.model.conflict import Conflict, ConflictJob, Strategy
 
 ASK = "ask"
 SHOW = "show"
+TOP = "top"
 """Fields beside a tool's own arguments, for `sidecar.lsp.asking`."""
 COMPARED_MAX = 3
 """Most workers whose versions are offered for comparison pair by pair."""
@@ -37,9 +38,14 @@ class Choice:
     command: str
     arguments: dict[str, Any]
 
-    def as_command(self, *, short: bool = False) -> types.Command:
+    def as_command(self, top: str | None, *, short: bool = False) -> types.Command:
+        """
+        Args:
+            top: told to a client that serves several repositories.
+        """
         title = self.short if short and self.short else self.title
-        return types.Command(title=title, command=self.command, arguments=[self.arguments])
+        told = self.arguments if top is None else {**self.arguments, TOP: top}
+        return types.Command(title=title, command=self.command, arguments=[told])
 
 
 def choices(conflict: Conflict, ui: Ui) -> list[Choice]:
@@ -103,6 +109,7 @@ def code_actions(
     conflicts: Sequence[Conflict],
     shown: Sequence[types.Diagnostic],
     ui: Ui,
+    top: str,
     *,
     literals: bool,
 ) -> list[types.CodeAction | types.Command]:
@@ -111,6 +118,7 @@ def code_actions(
     Args:
         conflicts: those of the file.
         shown: what the client was told about the file; conflicts that it has not been told of have no actions.
+        top: of the work tree.
         literals: the client takes code actions; else it gets the bare commands.
     """
     only = params.context.only
@@ -123,7 +131,7 @@ def code_actions(
             continue
         for number, choice in enumerate(choices(conflict, ui)):
             if not literals:
-                made.append(choice.as_command())
+                made.append(choice.as_command(_told(top, ui)))
                 continue
             preferred = number == 0 and bool(stored(conflict))
             made.append(
@@ -132,10 +140,15 @@ def code_actions(
                     kind=types.CodeActionKind.QuickFix,
                     diagnostics=problems,
                     is_preferred=True if preferred else None,
-                    command=choice.as_command(),
+                    command=choice.as_command(_told(top, ui)),
                 )
             )
     return made
+
+
+def _told(top: str, ui: Ui) -> str | None:
+    """A client with one server for each repository must find the right one."""
+    return top if ui.state else None
 
 
 def _problems_at(
@@ -167,14 +180,21 @@ def _key(position: types.Position) -> tuple[int, int]:
 # Code lenses -------------------------------------------------------------------------------------
 
 
-def code_lenses(conflicts: Sequence[Conflict], ui: Ui) -> list[types.CodeLens]:
-    """Above the first line of a file: what happened, and the ways on that have a short name."""
+def code_lenses(conflicts: Sequence[Conflict], ui: Ui, top: str) -> list[types.CodeLens]:
+    """What happened, and the ways on that have a short name: above the first line of the conflict.
+
+    A client that draws the state has them above line 1, where a person begins who opens the file from the tree.
+    """
     found: list[types.CodeLens] = []
-    at = types.Range(types.Position(0, 0), types.Position(0, 0))
     for conflict in conflicts:
+        lines = [] if ui.state else places(conflict)
+        start = types.Position(lines[0].start - 1 if lines else 0, 0)
+        at = types.Range(start, start)
         # An editor that draws icons also shows a lens without a command as plain text.
         command = "" if ui.state else "codex_conflicts"
         told = types.Command(title=messages.lens(conflict, icons=ui.state), command=command, arguments=[])
         found.append(types.CodeLens(at, told))
-        found += [types.CodeLens(at, one.as_command(short=True)) for one in choices(conflict, ui) if one.short]
+        found += [
+            types.CodeLens(at, one.as_command(_told(top, ui), short=True)) for one in choices(conflict, ui) if one.short
+        ]
     return found

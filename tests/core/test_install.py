@@ -158,6 +158,23 @@ def test_print_writes_nothing(home: Path, capsys: Any) -> None:
     assert 'command = "' in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("client", list(BOSSES))
+def test_print_shows_what_would_be_taken_back(home: Path, client: str, capsys: Any) -> None:
+    assert main(["uninstall", client, "--print"]) == 0
+    assert "has no entry of this program" in capsys.readouterr().out
+    assert not file_of(client).exists()
+    file_of(client).parent.mkdir(parents=True, exist_ok=True)
+    Setup(BOSSES[client], os.environ).install()
+    written = file_of(client).read_text()
+    assert main(["uninstall", client, "--print"]) == 0
+    said = capsys.readouterr()
+    assert entries.SERVER in said.out
+    assert str(file_of(client)) in said.err
+    assert main(["uninstall", client, "--print", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["entry"] == content(client)[BOSSES[client].section][entries.SERVER]
+    assert file_of(client).read_text() == written
+
+
 def test_a_file_that_changed_meanwhile_is_not_written_over(home: Path) -> None:
     setup = Setup(BOSSES["claude"], os.environ)
     file_of("claude").write_text('{"new": 1}')

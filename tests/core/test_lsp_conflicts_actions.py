@@ -158,7 +158,7 @@ def test_a_file_that_was_removed_has_no_two_texts() -> None:
 # -- lenses -----------------------------------------------------------------------------------------------------------
 
 
-async def test_lenses_stand_above_a_file_in_conflict(world: World) -> None:
+async def test_lenses_stand_above_the_lines_in_conflict(world: World) -> None:
     async with world.editor() as client:
         world.a2.put(overlap(mergeable=True))
         found = (await client.request("textDocument/codeLens", {"textDocument": {"uri": world.uri("src/app.py")}}))[
@@ -167,17 +167,31 @@ async def test_lenses_stand_above_a_file_in_conflict(world: World) -> None:
         assert [one["command"]["title"] for one in found] == [
             "w1 and w2 changed the same lines", "Merge...", "Keep w1", "Keep w2", "Compare",
         ]  # fmt: skip
-        assert {str(one["range"]) for one in found} == {str(span((0, 0), (0, 0)))}
+        assert {str(one["range"]) for one in found} == {str(span((2, 0), (2, 0)))}
         assert {one["command"]["command"] for one in found} <= table.BY_NAME.keys()
         assert found[1]["command"]["arguments"][0][ASK] is True
         other = await client.request("textDocument/codeLens", {"textDocument": {"uri": world.uri("README.md")}})
         assert other["result"] == []
 
 
-def test_a_client_that_draws_the_state_gets_icons() -> None:
-    first = code_lenses([overlap()], Ui(state=True))[0].command
+def test_a_client_that_draws_the_state_gets_icons_above_the_file() -> None:
+    lens = code_lenses([overlap()], Ui(state=True), "/top")[0]
+    first = lens.command
+    assert lens.range.start.line == 0
     assert first is not None
     assert (first.title, first.command) == ("$(warning)\u00a0w1 and w2 changed the same lines", "")
+
+
+async def test_a_client_of_several_repositories_is_told_which_one_a_command_is_for(world: World) -> None:
+    world.a2.put(overlap())
+    uri = world.uri("src/app.py")
+    async with world.editor({"state": True, "dialogs": True}) as client:
+        found = (await client.request("textDocument/codeLens", {"textDocument": {"uri": uri}}))["result"]
+        commands = [one["command"] for one in found if one["command"]["command"]]
+        assert {one["arguments"][0]["top"] for one in commands} == {str(world.top)}
+        keep = next(one for one in commands if one["title"] == "Keep w1")
+        reply = await client.call(keep["command"], *keep["arguments"])
+        assert "token" in reply["result"], "it is served as it stands"
 
 
 REFRESH = "workspace/codeLens/refresh"
