@@ -110,6 +110,15 @@ class Attempt:
         """Whether the worker's start or the attempt's end is recorded."""
         return any((self.directory / name).exists() for name in (files.RUNNER, files.EXIT))
 
+    def over(self) -> bool:
+        """Whether its end is recorded, or its runner was killed.
+
+        Raises:
+            OSError: the record can not be read.
+        """
+        # In this order: a runner that ends in between has recorded the end.
+        return (self.recorded() and not self.has_runner()) or self.exit() is not None
+
     def claimed(self) -> bool:
         """Whether a runner claimed the attempt; False too where it was fenced off."""
         try:

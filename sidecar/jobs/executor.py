@@ -98,6 +98,9 @@ class Executor(Protocol):
         False: it was lost; whatever was left of it has been ended.
         """
 
+    async def over(self, directory: Path) -> bool:
+        """Whether an attempt that was started has ended for certain, so that nothing of it has to be waited for."""
+
     async def find(self, directory: Path, job_id: str, attempt: int) -> Handle | None:
         """The handle of an attempt whose start was under way when the sidecar died.
 

@@ -51,17 +51,38 @@ class Family:
 
     def unasked(self) -> int:
         """How many are alive that were not asked to end."""
-        return sum(process.key not in self._told for process in self._living())
+        return len(self._unasked(self._living()))
 
     def terminate(self) -> None:
-        """SIGTERM, once, to each that is alive; the frozen ones are woken to receive it."""
-        for process in self._living():
-            if process.key in self._told:
-                continue
-            self._told.add(process.key)
-            _signal(process, signal.SIGTERM)
-            if process.frozen:
-                _signal(process, signal.SIGCONT)
+        """SIGTERM, once, to each that is alive; the frozen ones are woken to receive it.
+
+        Whose end would be the end of others, as a sandbox's own processes and the worker above them, is frozen until
+        those have ended, and asked then. So this has to be called again; it also reaches whoever was being started
+        the time before. What a process that was asked starts from then on belongs to its end (the commands of a
+        shell's trap) and is spared.
+        """
+        living = self._living()
+        unasked = self._unasked(living)
+        keepers = processes.keepers(living) if unasked else set()
+        for process in unasked:
+            if process.pid in keepers and not process.frozen:
+                _signal(process, signal.SIGSTOP)
+        for process in unasked:
+            if process.pid not in keepers:
+                self._told.add(process.key)
+                _signal(process, signal.SIGTERM)
+                if process.frozen:
+                    _signal(process, signal.SIGCONT)
+
+    def _unasked(self, living: list[Process]) -> list[Process]:
+        asked = {process.pid for process in living if process.key in self._told}
+        found = []
+        for process in living:  # Parents before children.
+            if process.parent in asked:
+                asked.add(process.pid)
+            elif process.key not in self._told:
+                found.append(process)
+        return found
 
     def kill(self) -> bool:
         """SIGKILL to each that is alive.
@@ -93,6 +114,8 @@ class Group(Family):
         return int(not self._told and not self.gone)
 
     def terminate(self) -> None:
+        if self._told:
+            return
         self._told.add((self.child, 0))
         self._signal_group(signal.SIGTERM)
         self._signal_group(signal.SIGCONT)

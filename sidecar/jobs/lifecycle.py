@@ -9,13 +9,14 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from sidecar.jobs import conversations
+from sidecar.jobs.backend import Invocation
 from sidecar.jobs.executor import AttemptSpec, Exit, NotStarted, Outcome
 from sidecar.jobs.log import final_content
 from sidecar.model import limits
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from sidecar.jobs.manager import JobManager
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 RETRY_SECONDS = 1.0
 
 
@@ -87,15 +89,15 @@ class Lifecycle:
         if live.job.status != "starting":
             live.dispatching = False
             return
+        error = None
         try:
             handle = await self._dispatch(live)
         except SidecarError as exc:
-            await self.end(live, "failed", error=_job_error(exc))
-            return
+            handle, error = None, _job_error(exc)
         except NotStarted as exc:
-            error = JobError(
-                "codex-failed", f"The worker could not be started ({exc}).", "codex_doctor names what is missing."
-            )
+            handle, error = None, _unstartable(str(exc))
+        # A cancel that was answered holds, whatever kept the worker from its start meanwhile.
+        if error is not None and live.job.cancel is None:
             await self.end(live, "failed", error=error)
             return
         if handle is None:
@@ -103,42 +105,74 @@ class Lifecycle:
             return
         await self.follow(live, handle)
 
+    async def _unless_cancelled(self, live: Live, work: Coroutine[Any, Any, T]) -> T | None:
+        """What `work` gives; None where a cancel came first: `work` was cancelled then, and is over."""
+        task = asyncio.create_task(work, name=f"prepare-{live.job.label}")
+        cancelled = asyncio.create_task(live.cancelled.wait())
+        try:
+            await asyncio.wait({task, cancelled}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            cancelled.cancel()
+            if not task.done():
+                task.cancel()
+                await asyncio.wait({task})
+        return None if task.cancelled() else task.result()
+
     async def _dispatch(self, live: Live) -> Handle | None:
         """Starts the worker; None where a cancel came first and nothing was started."""
+        invocation = await self._unless_cancelled(live, self._prepare(live))
+        if invocation is None or not await self._unless_cancelled(live, self._take_turn()):
+            return None
+        try:
+            return await self._start(live, invocation)
+        finally:
+            self._gate.release()
+
+    async def _prepare(self, live: Live) -> Invocation:
         m, job = self._m, live.job
         env = await asyncio.to_thread(m.store.env, job)
         codex = await m.backend.locate(m.settings().codex, env)
         await m.backend.preflight(job, codex=codex, env=env, top=m.top)
-        directory = m.store.attempt(job)
-        invocation = await m.backend.prepare(
+        return await m.backend.prepare(
             job,
             codex=codex,
             env=env,
-            directory=directory,
+            directory=m.store.attempt(job),
             top=m.top,
             settings=m.settings().codex,
             predecessors=[_told(await m.job(other), m) for other in job.follows],
         )
-        async with self._gate:
-            await self._space_starts()
-            live.job.head_at_start = await m.note_start(job)
-            if live.job.cancel is not None:
-                return None
-            spec = AttemptSpec(
-                job_id=job.job_id,
-                attempt=job.attempt,
-                access=job.access,
-                argv=tuple(invocation.argv),
-                env=invocation.env,
-                cwd=invocation.cwd,
-                directory=directory,
-                timeout_seconds=job.timeout_ms / 1000,
-                grace_seconds=limits.GRACE_SECONDS,
-            )
-            handle = await m.executor.start(spec)
-            self._last_start = live
-            live.last_activity = time.monotonic()
+
+    async def _start(self, live: Live, invocation: Invocation) -> Handle | None:
+        m, job = self._m, live.job
+        live.job.head_at_start = await m.note_start(job)
+        if live.job.cancel is not None:
+            return None
+        spec = AttemptSpec(
+            job_id=job.job_id,
+            attempt=job.attempt,
+            access=job.access,
+            argv=tuple(invocation.argv),
+            env=invocation.env,
+            cwd=invocation.cwd,
+            directory=m.store.attempt(job),
+            timeout_seconds=job.timeout_ms / 1000,
+            grace_seconds=limits.GRACE_SECONDS,
+        )
+        handle = await m.executor.start(spec)
+        self._last_start = live
+        live.last_activity = time.monotonic()
         return handle
+
+    async def _take_turn(self) -> bool:
+        """Takes the gate, which lets one worker start at a time; True once it is held."""
+        await self._gate.acquire()
+        try:
+            await self._space_starts()
+        except BaseException:
+            self._gate.release()
+            raise
+        return True
 
     async def _space_starts(self) -> None:
         """Waits for the first output of the start before this one: simultaneous starts can lose the sandbox helper."""
@@ -230,17 +264,15 @@ class Lifecycle:
         live.first_output.set()
         error: JobError | None = None
         status: JobStatus
-        if exit.outcome is Outcome.CANCELLED:
+        # What was refused never ran, so a cancel that was answered meanwhile holds.
+        if exit.outcome is Outcome.CANCELLED or (exit.outcome is Outcome.REFUSED and live.job.cancel is not None):
             status = "cancelled"
         elif exit.outcome is Outcome.TIMED_OUT:
             status, error = "failed", _timed_out(live.job)
         elif exit.outcome is Outcome.LOST:
             status, error = "interrupted", _lost(exit)
         elif exit.outcome is Outcome.REFUSED:
-            status = "failed"
-            error = JobError(
-                "codex-failed", f"The worker could not be started: {exit.why}.", "codex_doctor names what is missing."
-            )
+            status, error = "failed", _unstartable(exit.why)
         else:
             tail = await asyncio.to_thread(m.store.stderr_tail, live.job)
             status, error = m.backend.judge(live.parser, exit_code=exit.exit_code, stderr_tail=tail)
@@ -321,6 +353,10 @@ def _touched(top: Path, seen: list[TouchedFile], modified: list[str]) -> list[To
 
 def _job_error(exc: SidecarError) -> JobError:
     return JobError(exc.kind, exc.message, exc.hint, exc.details)
+
+
+def _unstartable(why: str) -> JobError:
+    return JobError("codex-failed", f"The worker could not be started ({why}).", "codex_doctor names what is missing.")
 
 
 def unexpected(exc: BaseException) -> JobError:

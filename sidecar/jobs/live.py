@@ -19,6 +19,7 @@ class Live:
     Attributes:
         dispatching: chosen by the scheduler; keeps its slot although the journal still says `queued`.
         finished: set once the final status is durable.
+        cancelled: set with the first cancel; what comes before the worker's start is given up then.
         wake: set when the spool grew.
         first_output: set at the worker's first line or its end; the next start waits for it.
         last_activity: monotonic seconds of the last line (or the start).
@@ -42,6 +43,7 @@ class Live:
         )  # fmt: skip
         self.dispatching = False
         self.finished = asyncio.Event()
+        self.cancelled = asyncio.Event()
         self.wake = asyncio.Event()
         self.first_output = asyncio.Event()
         self.last_activity = time.monotonic()

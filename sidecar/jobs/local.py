@@ -196,6 +196,14 @@ class LocalExecutor:
         await self._sweep(handle, attempt)
         return False
 
+    async def over(self, directory: Path) -> bool:
+        """Whether an attempt that was started has ended for certain, so that nothing of it has to be waited for.
+
+        Raises:
+            OSError: the record of the end can not be read.
+        """
+        return await self._in_thread(Attempt(directory).over)
+
     async def find(self, directory: Path, job_id: str, attempt: int) -> Handle | None:
         """The handle of an attempt whose start was under way when the sidecar died.
 

@@ -108,7 +108,7 @@ class JobManager:
     # -- start and stop of the manager --------------------------------------------------------------------------
 
     async def recover(self) -> None:
-        """Takes up every unfinished job of an earlier sidecar. Returns when all are known; following goes on."""
+        """Takes up every unfinished job of an earlier sidecar. Returns when all are known, also those that ended."""
         self.next_number = await self.journal.last_number() + 1
         for job in await self.journal.recent(REMEMBERED_JOBS):
             if job.is_final:
@@ -123,6 +123,7 @@ class JobManager:
                 self._go(live, partial(recovery.take_up, self, live))
         self._settle_dependents()
         self.schedule()
+        await recovery.settle(self)
 
     def _go(self, live: Live, work: Callable[[], Awaitable[None]]) -> None:
         """Lets a job's work run by itself."""
@@ -314,6 +315,7 @@ class JobManager:
         except SidecarError as exc:
             # The stop itself must not wait for the disk.
             logger.error("cancel of %s not recorded: %s", live.job.label, exc)
+        live.cancelled.set()
         if live.job.is_final:
             return live.job, False
         await self.lifecycle.stop(live)

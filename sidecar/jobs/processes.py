@@ -81,6 +81,41 @@ def descendants(roots: Iterable[int], processes: Iterable[Process]) -> list[Proc
     return found
 
 
+def keepers(living: Iterable[Process]) -> set[int]:
+    """The pids of those whose end would be the end of others: a sandbox's first process, and whatever stands above it.
+
+    When the first process of a PID namespace ends, the system kills all others in it, and such a process mostly dies
+    with its parent. Only those count in whose namespace something else lives.
+
+    Args:
+        living: one family, parents before children.
+    """
+    parents: dict[int, int] = {}
+    firsts: dict[int, int] = {}
+    found: set[int] = set()
+    for process in living:
+        parents[process.pid] = process.parent
+        above = firsts.get(process.parent)
+        if above is not None:
+            while above in parents and above not in found:
+                found.add(above)
+                above = parents[above]
+        inner = _namespace_pids(process.pid)
+        if len(inner) > 1 and inner[-1] == 1:
+            firsts[process.pid] = process.pid
+        elif above is not None:
+            firsts[process.pid] = firsts[process.parent]
+    return found
+
+
+def _namespace_pids(pid: int) -> list[int]:
+    """The process's pid in each PID namespace that it is in, ours first; empty where the system does not tell."""
+    for line in _read(f"{PROC}/{pid}/status").split(b"\n"):
+        if line.startswith(b"NSpid:"):
+            return [int(number) for number in line.split()[1:]]
+    return []
+
+
 def carries(pid: int, marker: str) -> bool:
     """Whether the process was started with `NAME=value` in its environment; False where that may not be read."""
     return marker.encode() in _read(f"{PROC}/{pid}/environ").split(b"\0")

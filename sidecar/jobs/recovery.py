@@ -17,6 +17,9 @@ from sidecar.jobs.live import Live
 if TYPE_CHECKING:
     from sidecar.jobs.manager import JobManager
 
+SETTLE_SECONDS = 2.0
+"""How long the ends of an earlier sidecar's workers may delay the first answer; 0.05 to 0.2 s are usual."""
+
 
 async def load(manager: JobManager) -> list[Live]:
     """All unfinished jobs, in the order of their spawn, with their own events."""
@@ -28,6 +31,18 @@ async def load(manager: JobManager) -> list[Live]:
     # A spawn that was cut before the journal took it was never acknowledged; its secrets must not stay.
     await asyncio.to_thread(manager.store.forget_env_of_others, {live.job.job_id for live in found})
     return found
+
+
+async def settle(manager: JobManager) -> None:
+    """Waits, `SETTLE_SECONDS` at most, for the jobs whose workers had ended: the first answer is to tell it."""
+    taken = [(live.task, live.job) for live in manager.live.values() if live.task is not None]
+    over = await asyncio.gather(
+        *(manager.executor.over(manager.store.attempt(job)) for _, job in taken), return_exceptions=True
+    )
+    # What can not be read is logged by the job's own task, which goes on.
+    ending = [task for (task, _), ended in zip(taken, over, strict=True) if ended is True]
+    if ending:
+        await asyncio.wait(ending, timeout=SETTLE_SECONDS)
 
 
 async def take_up(manager: JobManager, live: Live) -> None:

@@ -32,12 +32,14 @@ STARTED = b"\x06"
 """Said on standard output; no text that Python or the runner prints holds this byte."""
 
 LEFTOVER_GRACE_SECONDS = 1.0
-"""Between SIGTERM and SIGKILL for what a worker leaves behind when it ends."""
+"""Between SIGTERM and SIGKILL for what a worker leaves behind when it ends by itself."""
 UNKILLABLE_SECONDS = 10.0
 """How long processes that may not be signalled (another user's) are waited for."""
 _PAUSE_MAX_SECONDS = 0.25
 _LEFTOVER_PAUSE_SECONDS = 0.05
 """How often what the worker left is looked at; only a subreaper is told when it ends."""
+_ASK_AGAIN_SECONDS = 0.25
+"""How often a stop looks, in the end, whom it has to ask that it could not ask before."""
 _TIMER_MAX_SECONDS = 3600.0
 _NEVER = float("inf")
 
@@ -114,6 +116,8 @@ class Supervisor:
         self._grace = grace
         self._reason: str | None = None
         self._kill_at = _NEVER
+        self._ask_again = _NEVER
+        self._ask_pause = 0.005
         self._strays: int | None = None
         self._pause = 0.005
 
@@ -130,6 +134,8 @@ class Supervisor:
             if self._kill_at == _NEVER and now >= self._deadline:
                 self._stop("timed-out", "term", now)
             killing = now >= self._kill_at
+            if not killing and now >= self._ask_again:
+                self._ask(now)
             if killing and not family.kill() and now >= self._kill_at + UNKILLABLE_SECONDS:
                 why = "processes that may not be signalled are left"
                 break
@@ -143,9 +149,9 @@ class Supervisor:
         if killing:
             self._pause = min(self._pause * 2, _PAUSE_MAX_SECONDS)
             return self._pause
-        if self._family.exit_code is not None:
-            return _LEFTOVER_PAUSE_SECONDS
-        return min(self._deadline if self._kill_at == _NEVER else self._kill_at, now + _TIMER_MAX_SECONDS) - now
+        pause = _TIMER_MAX_SECONDS if self._family.exit_code is None else _LEFTOVER_PAUSE_SECONDS
+        until = self._deadline if self._kill_at == _NEVER else self._kill_at
+        return min(until, self._ask_again, now + pause) - now
 
     def _stop(self, reason: str, how: str, now: float) -> None:
         """A stop is only ever made stronger. A worker that has ended by itself keeps that as its outcome."""
@@ -156,13 +162,20 @@ class Supervisor:
             self._kill_at = min(self._kill_at, now)
         elif self._kill_at == _NEVER and not ended:
             self._kill_at = now + self._grace
-            self._family.terminate()
+            self._ask(now)
+
+    def _ask(self, now: float) -> None:
+        self._family.terminate()
+        # Most processes obey at once, and whoever kept them can be asked then.
+        self._ask_again = now + self._ask_pause
+        self._ask_pause = min(self._ask_pause * 2, _ASK_AGAIN_SECONDS)
 
     def _sweep(self, now: float) -> None:
-        """The worker's own process has ended; what it left has little time."""
+        """The worker's own process has ended: what it left by itself has little time, after a stop the whole grace."""
         self._strays = self._family.unasked()
-        self._family.terminate()
-        self._kill_at = min(self._kill_at, now + LEFTOVER_GRACE_SECONDS)
+        self._ask(now)
+        if self._kill_at == _NEVER:
+            self._kill_at = now + LEFTOVER_GRACE_SECONDS
 
 
 def _detach() -> None:

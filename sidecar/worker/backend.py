@@ -14,12 +14,13 @@ from sidecar.model.job import Job
 from sidecar.model.outputs import CheckOutput
 from sidecar.model.settings import CodexSettings
 from sidecar.worker import config_check, private_tmp
-from sidecar.worker.command import Invocation, build_argv, build_env, write_schema
+from sidecar.worker.command import Invocation, build_argv, build_env, write_files
 from sidecar.worker.contract import REPORT_SCHEMA, developer_instructions
 from sidecar.worker.find import Codex, Finder
 from sidecar.worker.judge import Verdict, judge
 from sidecar.worker.login import check_login
 from sidecar.worker.preflight import PROFILES, Preflight
+from sidecar.worker.program import in_thread
 from sidecar.worker.stream import StreamParser
 from sidecar.worker.user_config import UserConfig, codex_home, load_user_config
 
@@ -66,7 +67,7 @@ class CodexBackend:
         Raises:
             SidecarError: `invalid-arguments` (a setting), `limit-reached`, `state-unavailable` (the disk).
         """
-        return await asyncio.to_thread(self._prepare, job, codex, env, directory, top, settings, predecessors)
+        return await in_thread(self._prepare, job, codex, env, directory, top, settings, predecessors)
 
     def _prepare(
         self,
@@ -87,7 +88,7 @@ class CodexBackend:
             predecessors=predecessors,
         )
         try:
-            write_schema(directory, REPORT_SCHEMA)
+            write_files(directory, REPORT_SCHEMA)
         except OSError as exc:
             raise SidecarError(
                 "state-unavailable", f"The worker's files cannot be written ({exc.strerror}).", "Free disk space."
@@ -110,7 +111,7 @@ class CodexBackend:
         Raises:
             SidecarError: `sandbox-unavailable`, `codex-failed` (its configuration), `state-unavailable`.
         """
-        tmpdir = await asyncio.to_thread(private_tmp.make, job.job_id)
+        tmpdir = await in_thread(private_tmp.make, job.job_id)
         await self._preflight.check(
             codex, job.sandbox, env=build_env(env, tmpdir), directory=job.working_directory or top
         )

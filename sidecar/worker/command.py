@@ -143,15 +143,17 @@ def build_env(env: Mapping[str, str], tmpdir: Path) -> dict[str, str]:
     return {**kept, "TMPDIR": str(tmpdir)}
 
 
-def write_schema(files: Path, schema: Mapping[str, Any]) -> None:
-    """Writes the report schema (0600) and makes sure that no last message of another run is there. Blocks.
+def write_files(files: Path, schema: Mapping[str, Any]) -> None:
+    """Writes the report schema, and an empty last message for Codex to write into; both 0600. Blocks.
+
+    Codex makes the file of its option `-o` as the umask of the worker says, which is the person's, for their work tree;
+    one that is there keeps its mode. Empty it says what no file would: there is no last message.
 
     Raises:
-        OSError: it could not be written.
+        OSError: they could not be written.
     """
-    (files / LAST_MESSAGE).unlink(missing_ok=True)
-    target = files / SCHEMA
-    target.unlink(missing_ok=True)
-    fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(fd, "wb") as file:
-        file.write(json.dumps(schema).encode())
+    for name, data in ((SCHEMA, json.dumps(schema).encode()), (LAST_MESSAGE, b"")):
+        (files / name).unlink(missing_ok=True)  # Of an attempt that was prepared before.
+        fd = os.open(files / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(fd, "wb") as file:
+            file.write(data)

@@ -6,11 +6,16 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import ParamSpec, TypeVar
 
+P = ParamSpec("P")
+T = TypeVar("T")
 OUTPUT_BYTES = 64 * 1024
 """How much of each output is kept."""
+KILLED_SECONDS = 2.0
+"""How long a program that was killed is waited for: what cut its ties to it may hold its output open for ever."""
 
 
 @dataclass(frozen=True)
@@ -23,12 +28,14 @@ class Ran:
 
 
 async def run(argv: Sequence[str], *, env: Mapping[str, str], cwd: str, seconds: float) -> Ran:
-    """Runs a program to its end, or kills its process group after `seconds`.
+    """Runs a program to its end, or kills it and all it started after `seconds`, or when the caller is cancelled.
 
     Raises:
         OSError: it could not be started.
     """
-    process = await asyncio.create_subprocess_exec(
+    loop = asyncio.get_running_loop()
+    transport, output = await loop.subprocess_exec(
+        _Output,
         *argv,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
@@ -37,25 +44,56 @@ async def run(argv: Sequence[str], *, env: Mapping[str, str], cwd: str, seconds:
         cwd=cwd,
         start_new_session=True,
     )
-    assert process.stdout is not None
-    assert process.stderr is not None
-    reading = asyncio.gather(_start_of(process.stdout), _start_of(process.stderr))
     timed_out = False
     try:
-        await asyncio.wait_for(asyncio.shield(asyncio.gather(reading, process.wait())), seconds)
+        await asyncio.wait_for(asyncio.shield(output.ended), seconds)
     except asyncio.TimeoutError:
         timed_out = True
     finally:
-        if process.returncode is None or not reading.done():
-            with contextlib.suppress(ProcessLookupError):  # It has just ended, with all of its group.
-                os.killpg(process.pid, signal.SIGKILL)
-        out, err = await reading
-        await process.wait()
-    return Ran(None if timed_out else process.returncode, out, err)
+        if not output.ended.done():
+            await asyncio.to_thread(_kill, transport.get_pid())
+            await asyncio.wait({output.ended}, timeout=KILLED_SECONDS)
+        transport.close()
+    out, err = (output.kept[fd].decode("utf-8", "replace") for fd in (1, 2))
+    return Ran(None if timed_out else transport.get_returncode(), out, err)
 
 
-async def _start_of(stream: asyncio.StreamReader) -> str:
-    kept = b""
-    while chunk := await stream.read(OUTPUT_BYTES):
-        kept += chunk[: OUTPUT_BYTES - len(kept)]
-    return kept.decode("utf-8", "replace")
+class _Output(asyncio.SubprocessProtocol):
+    """Keeps the start of each output. `ended`: the program is gone, and nobody holds its outputs any more."""
+
+    def __init__(self) -> None:
+        self.kept = {1: b"", 2: b""}
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        self.kept[fd] += data[: OUTPUT_BYTES - len(self.kept[fd])]
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.ended.done():
+            self.ended.set_result(None)
+
+
+def _kill(pid: int) -> None:
+    """SIGKILL to the program's process group, and to what it started in others. Blocks."""
+    import psutil  # type: ignore[import-untyped]
+
+    elsewhere = []
+    with contextlib.suppress(psutil.Error):  # It has just ended.
+        elsewhere = psutil.Process(pid).children(recursive=True)
+    with contextlib.suppress(ProcessLookupError):  # So has all of its group.
+        os.killpg(pid, signal.SIGKILL)
+    for process in elsewhere:
+        with contextlib.suppress(psutil.Error):  # Gone, or another user's.
+            process.kill()
+
+
+async def in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Like `asyncio.to_thread`, but a cancel waits for the thread: nothing is written behind the caller's back."""
+    task = asyncio.ensure_future(asyncio.to_thread(work, *args, **kwargs))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        if not task.cancelled():
+            task.exception()  # Nobody is there to hear of it any more.
+        raise

@@ -5,15 +5,23 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+import threading
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from sidecar.jobs import recovery
 from sidecar.jobs.changes import Change
+from sidecar.jobs.journal import Journal
+from sidecar.jobs.local import LocalExecutor
+from sidecar.jobs.store import JobStore
+from sidecar.model import limits
 from sidecar.model.errors import SidecarError
+from sidecar.model.job import Job
 from sidecar.model.settings import CodexSettings, LimitSettings, Settings
-from tests.support.plain import alive, ended, open_manager, task, until
+from tests.support.plain import PlainBackend, alive, ended, open_manager, task, until
 
 SLEEP = "import time; print('activity sleeping', flush=True); time.sleep(60)"
 STUBBORN = """
@@ -128,6 +136,71 @@ async def test_a_cancel_during_the_start_is_not_lost(tmp_path: Path) -> None:
             assert (await ended(manager, job.job_id, 8)).status == "cancelled"
 
 
+async def test_a_cancel_is_stronger_than_whatever_keeps_a_worker_from_its_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The check hangs, fails when it is given up, or fails in the same moment; the answered cancel holds."""
+    hangs, failing = asyncio.Event(), asyncio.Event()
+    refusal = SidecarError("sandbox-unavailable", "It does not work here.")
+
+    async def check_that_hangs(self: PlainBackend, job: Job, **facts: object) -> None:
+        hangs.set()
+        try:
+            await asyncio.sleep(600)
+        finally:
+            if job.title == "rude":
+                raise refusal
+
+    async def check_that_fails(self: PlainBackend, job: Job, **facts: object) -> None:
+        hangs.set()
+        await failing.wait()
+        raise refusal
+
+    async with open_manager(tmp_path / "state", tmp_path) as manager:
+        monkeypatch.setattr(PlainBackend, "preflight", check_that_hangs)
+        for title in ("polite", "rude"):
+            hangs.clear()
+            job = await manager.spawn(task(SLEEP, tmp_path, title=title), on_dirty="refuse")
+            await hangs.wait()
+            stopping, success = await manager.cancel(job.job_id, force=False)
+            assert (stopping.status, success) == ("stopping", True)
+            end = await ended(manager, job.job_id)
+            assert (end.status, end.error, end.exit_code) == ("cancelled", None, None)
+            assert manager.slot_counts()["read"] == (0, 0)
+            assert manager.backend.cleaned.count(job.job_id) == 1  # type: ignore[attr-defined]
+        hangs.clear()
+        monkeypatch.setattr(PlainBackend, "preflight", check_that_fails)
+        job = await manager.spawn(task(SLEEP, tmp_path), on_dirty="refuse")
+        await hangs.wait()
+        save = manager.journal.save
+
+        async def save_while_it_fails(one: Job) -> None:
+            failing.set()
+            await asyncio.sleep(0.05)
+            await save(one)
+
+        monkeypatch.setattr(manager.journal, "save", save_while_it_fails)
+        await manager.cancel(job.job_id, force=False)
+        assert (await ended(manager, job.job_id)).status == "cancelled"
+
+
+async def test_a_cancel_does_not_wait_for_the_starts_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each start waits for the first line of the one before it; a job that is cancelled need not."""
+    monkeypatch.setattr(limits, "START_SPACING_SECONDS", 600.0)
+    async with open_manager(tmp_path / "state", tmp_path) as manager:
+        silent = await manager.spawn(task("import time; time.sleep(60)", tmp_path), on_dirty="refuse")
+        await until(lambda: manager.live[silent.job_id].job.status == "running")
+        waiting = [await manager.spawn(task(SLEEP, tmp_path), on_dirty="refuse") for _ in range(3)]
+        for job in reversed(waiting):
+            await manager.cancel(job.job_id, force=False)
+            assert (await ended(manager, job.job_id)).status == "cancelled"
+        assert not any((manager.store.attempt(job) / "claim").exists() for job in waiting)
+        await manager.cancel(silent.job_id, force=True)
+        await ended(manager, silent.job_id)
+        after = await manager.spawn(task("print('fine')", tmp_path), on_dirty="refuse")
+        assert (await ended(manager, after.job_id)).status == "done", "the turn of those that gave up is free"
+
+
 async def test_a_job_past_its_time_is_failed_as_timed_out(tmp_path: Path) -> None:
     async with open_manager(tmp_path / "state", tmp_path) as manager:
         job = await manager.spawn(task(SLEEP, tmp_path, timeout_ms=1000), on_dirty="refuse")
@@ -227,6 +300,68 @@ async def test_a_killed_runner_leaves_an_interrupted_job_and_no_process(tmp_path
         assert end.status == "interrupted"
         assert end.error is not None
         assert not alive(worker)
+
+
+async def test_what_ended_while_no_sidecar_was_there_is_told_from_the_first_answer_on(tmp_path: Path) -> None:
+    """Whatever the end: done, failed, stopped, its runner killed, and one before whose start was even recorded."""
+    wait = (
+        f"import os, sys, time\nprint('activity', os.getpid(), flush=True)\nwhile not os.path.exists('{tmp_path}/go'):"
+    )
+    wait += " time.sleep(0.01)\nprint('said', flush=True)\n"
+    async with open_manager(tmp_path / "state", tmp_path) as manager:
+        jobs = [
+            await manager.spawn(task(wait + end, tmp_path), on_dirty="refuse")
+            for end in ("pass", "sys.exit(3)", "time.sleep(60)", "time.sleep(60)", "pass", "time.sleep(60)")
+        ]
+        await until(lambda: all(manager.live[job.job_id].parser.activity for job in jobs))
+        await until(lambda: all(manager.live[job.job_id].job.status == "running" for job in jobs))
+        handles = [manager.live[job.job_id].job.handle for job in jobs]
+        done, failed, stopped, _lost, unrecorded, running = jobs
+        store = manager.store
+    journal = Journal(tmp_path / "state" / "jobs.sqlite")
+    await journal.open()
+    found = await journal.job(unrecorded.job_id)
+    assert found is not None
+    await journal.save(msgspec.structs.replace(found, status="starting", handle=None))
+    await journal.close()
+    (tmp_path / "go").touch()
+    executor = LocalExecutor()
+    assert handles[2] is not None
+    assert handles[3] is not None
+    await executor.cancel(handles[2], force=False)
+    os.kill(handles[3].token["pid"], 9)
+    await until(lambda: all((store.attempt(job) / "exit.json").exists() for job in (done, failed, stopped, unrecorded)))
+    await until(lambda: not alive(handles[3].token["pid"]))  # type: ignore[union-attr]
+    async with open_manager(tmp_path / "state", tmp_path) as manager:
+        ends = [await manager.job(job.job_id) for job in jobs]
+        assert [end.status for end in ends] == ["done", "failed", "cancelled", "interrupted", "done", "running"]
+        assert [end.exit_code for end in ends[:3]] == [0, 3, -15]
+        assert manager.final_text(ends[0]) == "said"
+        await manager.cancel(running.job_id, force=True)
+        await ended(manager, running.job_id)
+
+
+async def test_an_end_that_takes_long_to_read_does_not_keep_the_others_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_manager(tmp_path / "state", tmp_path) as manager:
+        job = await manager.spawn(task("import time; time.sleep(0.3)", tmp_path), on_dirty="refuse")
+        await until(lambda: manager.live[job.job_id].job.status == "running")
+        record = manager.store.attempt(job) / "exit.json"
+    await until(record.exists)
+    go = threading.Event()
+    tail = JobStore.stderr_tail
+
+    def slow(self: JobStore, job: Job) -> str:
+        go.wait(30)
+        return tail(self, job)
+
+    monkeypatch.setattr(JobStore, "stderr_tail", slow)
+    monkeypatch.setattr(recovery, "SETTLE_SECONDS", 0.1)
+    async with open_manager(tmp_path / "state", tmp_path) as manager:
+        assert (await manager.job(job.job_id)).status == "running"
+        go.set()
+        assert (await ended(manager, job.job_id)).status == "done"
 
 
 async def test_clock_jumps_change_no_duration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

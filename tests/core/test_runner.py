@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shlex
 import signal
 import stat
 import subprocess
@@ -350,6 +351,72 @@ def test_term_becomes_kill_while_the_grace_runs_and_never_the_other_way(tmp_path
     assert (spec.directory / files.STOP).read_bytes() == b"kill"
     finish(runner, 5)
     assert survivors(spec, pids) == []
+
+
+SLOW_TO_END = """
+import os, signal, sys, time
+
+def end(*_):
+    time.sleep(1.4)
+    os.write(1, b'swept up\\n')
+    os._exit(0)
+
+signal.signal(signal.SIGTERM, end)
+if os.fork():
+    os._exit(0)
+os.setsid()
+os.write(1, b'ready\\n')
+while True: time.sleep(9)
+"""
+
+
+def test_what_a_stopped_worker_leaves_has_the_whole_grace(tmp_path: Path) -> None:
+    """A worker may obey at once, as Codex does, while its commands still tidy up, in their own sessions or not."""
+    program = shlex.join(python(SLOW_TO_END))
+    trap = "sh -c \"trap 'sleep 1.4; echo swept up; exit' TERM; echo ready; sleep 60 & wait\""
+    spec = make_spec(tmp_path, ["sh", "-c", f"{program} & {trap} & exec sleep 60"], grace=60)
+    runner = launch(spec)
+    until(lambda: output(spec).count(b"ready") == 2)
+    Attempt(spec.directory).ask_to_stop(force=False)
+    finish(runner)
+    record = read_json(spec.directory / files.EXIT)
+    assert (record["outcome"], record["exitCode"]) == ("cancelled", -signal.SIGTERM)
+    assert output(spec).count(b"swept up") == 2
+    assert survivors(spec) == []
+
+
+def test_the_grace_of_what_a_stopped_worker_leaves_is_counted_from_the_request(tmp_path: Path) -> None:
+    deaf = shlex.join(
+        python("import os, signal, time; signal.signal(15, signal.SIG_IGN); os.write(1, b'ready'); time.sleep(60)")
+    )
+    spec = make_spec(tmp_path, ["sh", "-c", f"setsid {deaf} & exec sleep 60"], grace=1.5)
+    runner = launch(spec)
+    ready(spec)
+    began = time.monotonic()
+    Attempt(spec.directory).ask_to_stop(force=False)
+    finish(runner)
+    assert time.monotonic() - began >= 1.5
+    assert read_json(spec.directory / files.EXIT)["outcome"] == "cancelled"
+    assert survivors(spec) == []
+
+
+def test_a_process_started_while_a_stop_is_carried_out_is_asked_too(tmp_path: Path) -> None:
+    # It belongs to nobody any more when the worker has ended long since.
+    code = (
+        "import os, signal, time\n"
+        "def end(*_):\n"
+        " time.sleep(0.4)\n"
+        " if os.fork() == 0:\n"
+        "  signal.signal(signal.SIGTERM, signal.SIG_DFL); os.setsid(); time.sleep(50)\n"
+        " os._exit(0)\n"
+        "signal.signal(signal.SIGTERM, end)\nos.write(1, b'ready')\nwhile True: time.sleep(9)"
+    )
+    spec = make_spec(tmp_path, ["sh", "-c", f"{shlex.join(python(code))} & exec sleep 60"], grace=60)
+    runner = launch(spec)
+    ready(spec)
+    Attempt(spec.directory).ask_to_stop(force=False)
+    finish(runner)
+    assert survivors(spec) == []
 
 
 def test_frozen_processes_die_too_and_hear_the_polite_request_first(tmp_path: Path) -> None:

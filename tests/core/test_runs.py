@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
 from sidecar.a2.runs import Runs
@@ -38,6 +40,13 @@ def make_runs(journal: Journal, repo: Path) -> Runs:
 
 def head(repo: Path) -> str:
     return git(repo, "rev-parse", "HEAD").strip()
+
+
+def job_of(run_id: str, **more: Any) -> Job:
+    return Job(
+        job_id="j", number=1, title="t", sandbox="workspace-write", status="done", working_directory="/",
+        timeout_ms=1000, created_at=0, run_id=run_id, **more,
+    )  # fmt: skip
 
 
 async def test_the_first_write_job_records_the_head(journal: Journal, repo: Path) -> None:
@@ -88,25 +97,26 @@ async def test_a_persons_commit_that_holds_the_changes_closes_the_run(journal: J
 async def test_a_tree_that_equals_the_baseline_again_closes_the_run(journal: Journal, repo: Path) -> None:
     runs = make_runs(journal, repo)
     first = await runs.for_write_job("refuse", unfinished=False)
+    await journal.save(job_of(first.run_id))
     assert (await runs.for_write_job("refuse", unfinished=True)).run_id == first.run_id
+    assert await runs.would_close(unfinished=False) == "unchanged"
     assert (await runs.for_write_job("refuse", unfinished=False)).run_id != first.run_id
+
+
+async def test_a_run_that_was_begun_waits_for_its_first_job(journal: Journal, repo: Path) -> None:
+    runs = make_runs(journal, repo)
+    first = await runs.for_write_job("refuse", unfinished=False)
+    assert await runs.would_close(unfinished=False) is None
+    assert await runs.for_write_job("refuse", unfinished=False) == first
+    git(repo, "commit", "-q", "--allow-empty", "-m", "a person's")
+    assert await runs.would_close(unfinished=False) == "committed"
+    assert (await runs.for_write_job("refuse", unfinished=False)).head == head(repo)
 
 
 async def test_a_workers_commit_never_closes_the_run(journal: Journal, repo: Path) -> None:
     runs = make_runs(journal, repo)
     first = await runs.for_write_job("refuse", unfinished=False)
-    job = Job(
-        job_id="j",
-        number=1,
-        title="t",
-        sandbox="danger-full-access",
-        status="done",
-        working_directory=str(repo),
-        timeout_ms=1000,
-        created_at=0,
-        run_id=first.run_id,
-        head_at_start=first.head,
-    )
+    job = msgspec.structs.replace(job_of(first.run_id, head_at_start=first.head), sandbox="danger-full-access")
     (repo / "x.txt").write_text("x")
     git(repo, "add", "-A")
     git(repo, "commit", "-q", "-m", "forbidden")

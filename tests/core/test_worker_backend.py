@@ -22,6 +22,7 @@ from sidecar.worker.backend import CodexBackend
 from sidecar.worker.judge import judge, plain, reason_of, signal_name
 from sidecar.worker.stream import StreamParser
 from tests.support.codex import native_codex, write_codex_home
+from tests.support.plain import alive, until
 from tests.support.repo import make_repo
 
 
@@ -50,6 +51,7 @@ async def test_prepare_writes_private_files_and_forgets_an_old_answer(tmp_path: 
     directory = tmp_path / "attempt"
     directory.mkdir(mode=0o700)
     (directory / "last-message.txt").write_text("stale")
+    (directory / "last-message.txt").chmod(0o644)
     env = {"PATH": os.environ["PATH"], "CODEX_HOME": str(tmp_path / "home"), "CODEX_SIDECAR_X": "1"}
     settings = CodexSettings(path=str(fake))
     codex = await backend.locate(settings, env)
@@ -57,7 +59,9 @@ async def test_prepare_writes_private_files_and_forgets_an_old_answer(tmp_path: 
     invocation = await backend.prepare(
         one, codex=codex, env=env, directory=directory, top=str(tmp_path), settings=settings
     )
-    assert not (directory / "last-message.txt").exists()
+    # Codex writes into a file that is there and leaves its mode; it would make one as the umask says.
+    answer = directory / "last-message.txt"
+    assert (answer.read_bytes(), stat.S_IMODE(answer.stat().st_mode)) == (b"", 0o600)
     schema = directory / "report-schema.json"
     assert stat.S_IMODE(schema.stat().st_mode) == 0o600
     assert json.loads(schema.read_text())["required"] == ["summary", "modifiedFiles"]
@@ -175,6 +179,29 @@ async def test_a_failed_preflight_is_made_again(tmp_path: Path) -> None:
     fake.answer.write_text("0")
     await backend.preflight(job(tmp_path), codex=codex, env=env, top=str(tmp_path))
     assert len(fake.calls()) == 3
+
+
+async def test_a_preflight_that_is_cancelled_kills_the_check_and_the_next_job_makes_its_own(tmp_path: Path) -> None:
+    fake, backend = Sandbox(tmp_path), CodexBackend()
+    env = {"PATH": os.environ["PATH"]}
+    codex = await backend.locate(CodexSettings(path=str(fake.path)), env)
+    quick = fake.path.read_text()
+    # One of them leaves its session, one its parent too; the latter is not found, holds the output open for a while,
+    # and nobody waits for it.
+    left = "setsid sleep 600 & echo $! >> pids; (setsid sleep 20 &)"
+    fake.path.write_text(f"#!/bin/sh\ncd {tmp_path}\n{left}\necho $$ >> pids\nexec sleep 600\n")
+    hanging = asyncio.create_task(backend.preflight(job(tmp_path), codex=codex, env=env, top=str(tmp_path)))
+    pids = tmp_path / "pids"
+    await until(lambda: pids.exists() and pids.read_text().count("\n") == 2)
+    check = [int(pid) for pid in pids.read_text().split()]
+    assert all(map(alive, check))
+    waiting = asyncio.create_task(backend.preflight(job(tmp_path), codex=codex, env=env, top=str(tmp_path)))
+    fake.path.write_text(quick)
+    hanging.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await hanging
+    assert not any(map(alive, check))
+    await waiting
 
 
 async def test_no_preflight_for_a_program_that_is_not_codex(tmp_path: Path) -> None:

@@ -53,7 +53,9 @@ async def test_a_write_job_patches_runs_and_reports(lab: Bench) -> None:
     assert "one\nTWO\n" in done.outputs()
     assert done.tracker.usage is not None
     assert done.tracker.usage.input_tokens == 300
-    assert json.loads((done.directory / "last-message.txt").read_text())["summary"] == "all done"
+    answer = done.directory / "last-message.txt"
+    assert json.loads(answer.read_text())["summary"] == "all done"
+    assert answer.stat().st_mode & 0o777 == 0o600, "it is the whole answer, whatever the umask"
 
 
 async def test_a_read_only_job_reads_and_cannot_write(lab: Bench) -> None:
