@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -19,7 +19,7 @@ from sidecar.model.a2_outputs import (
 )
 from sidecar.model.conflict import Conflict
 from sidecar.model.errors import invalid
-from sidecar.model.job import Run, iso
+from sidecar.model.job import Job, Run, iso
 
 LEFT_OPEN = "left-open"
 """The facts of a run that hold its open conflicts. A crash right before its close leaves one; the last one counts."""
@@ -28,6 +28,15 @@ LEFT_OPEN = "left-open"
 def shown_baseline(run: Run) -> BaselineShown:
     """The baseline of a run."""
     return BaselineShown(head=run.head, tree=run.tree, recorded_at=iso(run.recorded_at) or "")
+
+
+def shown_commits(run: Run, jobs: Iterable[Job]) -> list[WorkerCommit]:
+    """The commits that workers made in a run, which they must not. `jobs`: all of its write jobs that have started."""
+    labels = {job.job_id: job.label for job in jobs}
+    return [
+        WorkerCommit(job_id=one.job_id, label=labels.get(one.job_id, ""), commit=one.commit)
+        for one in run.worker_commits
+    ]
 
 
 async def record_left_open(journal: Journal, run_id: str, conflicts: Sequence[Conflict]) -> None:
@@ -50,12 +59,13 @@ async def closed_run(run_id: str, journal: Journal, history: History) -> Conflic
         raise invalid("runId", f"no run {run_id[:80]!r} is known", "Leave it out for the open run.")
     await history.load()
     left = await journal.facts(run_id, LEFT_OPEN)
+    jobs = await journal.of_run(run_id)
     return ConflictsOutput(
         run_id=run.run_id, baseline=shown_baseline(run),
         conflicts=msgspec.json.decode(left[-1][1], type=list[Conflict]) if left else [], unclaimed=[],
-        missing_reports=[job.job_id for job in await journal.of_run(run_id) if job.is_final and job.report_missing],
+        missing_reports=[job.job_id for job in jobs if job.is_final and job.report_missing],
         head_moved=None,
-        worker_commits=[WorkerCommit(job_id=one.job_id, commit=one.commit) for one in run.worker_commits],
+        worker_commits=shown_commits(run, jobs),
         settled=settled(history),
     )  # fmt: skip
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -31,7 +31,7 @@ class Board:
         self._repository = repository
         self._merges = Merges(repository, state_dir)
         self._weaves: dict[str, Weave] = {}
-        self._merge_results: dict[tuple[str, int, tuple[str, ...]], bool] = {}
+        self._merge_results: dict[tuple[str, int, tuple[tuple[str, ...], ...]], bool] = {}
         self._lock = asyncio.Lock()
         self.conflicts: list[Conflict] = []
         self.chains: dict[str, Chain] = {}
@@ -79,10 +79,11 @@ class Board:
         chain = self.chains.get(conflict.path)
         if conflict.live or chain is None or conflict.kind == "reported-only":
             return None
-        sides = self.sides(conflict, chain)
-        key = (conflict.path, chain.newest.seq, tuple(sides))
+        # Who wrote a version may be known better later.
+        key = (conflict.path, chain.newest.seq, tuple(version.writers for version in chain.versions))
         if key not in self._merge_results:
-            merged = self.merge(scene, conflict.path, chain, sides, sides)
+            sides = self.sides(conflict, chain)
+            merged = self.merge(scene, conflict.path, chain, {side: side for side in sides})
             self._merge_results[key] = merged is not None and merged.clean
         return self._merge_results[key]
 
@@ -101,17 +102,26 @@ class Board:
         self._weaves[chain.path] = weave = weave.follow(chain)
         return weave.content(weave.versions_of({writer}))
 
-    def merge(
-        self, scene: Scene, path: str, chain: Chain, sides: Sequence[str], labels: Sequence[str]
-    ) -> MergeResult | None:
-        """A three-way merge of the sides' versions by git. Blocks.
+    def merge(self, scene: Scene, path: str, chain: Chain, sides: Mapping[str, str]) -> MergeResult | None:
+        """A three-way merge of the versions of `sides` (writers, with their names) by git. Blocks.
+
+        What one of several wrote is a version of its own: as a part of each of theirs it could take away, on both
+        sides, what one of them has certainly written.
 
         None where there are not two, and where a merge by hand or a restore has written the file: that is in no side.
         """
-        if len(sides) < 2 or by_nobody(chain):
+        if by_nobody(chain):
             return None
         base = chain.baseline.content
-        contents = [self.version_of(chain, side) for side in sides]
+        weave = self.weave_of(chain)
+        parts: dict[tuple[str, ...], set[int]] = {(side,): set() for side in sides}
+        for index, version in enumerate(chain.versions[1:], 1):
+            parts.setdefault(tuple(sorted(version.writers)), set()).add(index)
+        parts = {writers: versions for writers, versions in parts.items() if versions}
+        if len(parts) < 2:
+            return None
+        labels = [" or ".join(sides[writer] for writer in writers) for writers in parts]
+        contents = [weave.content(versions) for versions in parts.values()]
         mode = scene.now_known(path).mode or scene.base_of(path).mode or "100644"
         with self._repository.plumbing() as git:
             oids = [None if content is None else store_bytes(git, content) for content in [base, *contents]]
@@ -136,11 +146,20 @@ def by_nobody(chain: Chain) -> bool:
 
 
 def _work(job: Job, history: History) -> Work | None:
-    """A job as the rules see it, without the files that were settled after its end."""
+    """A job as the rules see it, without the files that are settled and that no worker has written since.
+
+    A worker that ended before is out of it even then. One that still ran goes on to hold the file in its lists, and
+    reports it at its end, without having done anything more to it.
+    """
     work = Work.of(job)
     if work is None or not history.settled:
         return work
-    gone = {path for path, settled in history.settled.items() if work.end is not None and work.end <= settled.at}
+    gone = {
+        path
+        for path, settled in history.settled.items()
+        if (work.end is not None and work.end <= settled.at)
+        or (work.start <= settled.at and not history.written_since(settled))
+    }
     return Work(
         work.job_id, work.label, work.title, work.start, work.end,
         tuple(path for path in work.modified_files if path not in gone),

@@ -27,7 +27,7 @@ class Dialog:
 
 @dataclass(frozen=True)
 class Undone:
-    """A worker and those of its files (paths) that are rolled back."""
+    """A worker and those of its files (paths) that are rolled back, or that stay as they are."""
 
     worker: Worker
     paths: Sequence[str]
@@ -65,6 +65,7 @@ def roll_back(
     removed: Sequence[str] = (),
     user_edits: Sequence[UserEdit] = (),
     untouched: Sequence[str] = (),
+    left: Sequence[Undone] = (),
     snapshot: str | None = None,
     keep_days: int,
     rerun: Sequence[Worker] = (),
@@ -77,6 +78,7 @@ def roll_back(
         removed: those that did not exist before and go away.
         user_edits: the person's own edits that are undone with them.
         untouched: files with the person's edits that stay.
+        left: what workers did to other files, which stays, too.
         snapshot: the ref that will hold the state before; None: no name is told.
         keep_days: how long snapshots are kept.
         rerun: the workers that run again afterwards, in this order.
@@ -94,14 +96,14 @@ def roll_back(
     if user_edits:
         lines.append(f"Also undone: your own edits in {_edits_listed(user_edits)}.")
     kept = [f"your edits in {paths_listed(untouched)}"] if untouched else []
+    kept += cut([f"{each.worker.label}'s changes in {paths_listed(each.paths)}" for each in left], SHOWN_JOBS, "worker")
     lines.append(f"Not touched: {', '.join([*kept, 'ignored files', 'commits', 'branches', 'the index'])}.")
     if len(rerun) > 1:
         lines.append("Then these workers run again one by one, each told what the ones before it changed.")
-    if paths or not rerun:
-        lines.append(snapshot_kept(snapshot, keep_days))
+    lines.append(snapshot_kept(snapshot, keep_days))
     buttons = (ROLL_BACK_AND_RERUN, REVIEW_FIRST) if rerun else (SAVE_AND_ROLL_BACK, ROLL_BACK_AND_RERUN, REVIEW_FIRST)
     if rerun and not paths:
-        # What is in conflict is as it was at the baseline, so no file has to move and none is kept aside.
+        # What is in conflict is as it was at the baseline, so no file has to move.
         return Dialog(f"{again.removeprefix(' and ').capitalize()}?", "\n".join(lines), buttons)
     return Dialog(f"Roll back {where} to the baseline{again}?", "\n".join(lines), buttons)
 
@@ -139,7 +141,7 @@ def restore(
     snapshot: str | None = None,
     keep_days: int,
 ) -> Dialog:
-    """Before a snapshot is brought back. It saves one itself, the undo of the undo, unless nothing has to change.
+    """Before a snapshot is brought back. It saves one itself, the undo of the undo.
 
     Args:
         taken: when the snapshot was taken, as the reader is to see it.
@@ -161,8 +163,7 @@ def restore(
     if index:
         lines.append("The index comes back too, as it was then.")
     lines.append(f"Not touched: ignored files, commits, branches{'' if index else ', the index'}.")
-    if paths or index:
-        lines.append(snapshot_kept(snapshot, keep_days))
+    lines.append(snapshot_kept(snapshot, keep_days))
     message = f"Restore {count(len(paths), 'file')} from the snapshot of {one_line(taken)} ({one_line(reason)})?"
     return Dialog(message, "\n".join(lines), (SAVE_AND_RESTORE, REVIEW_FIRST))
 

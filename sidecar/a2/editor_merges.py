@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from sidecar.a2.plans import Plan, Plans, snapshot_id
+from sidecar.a2.plans import Plan, Plans
 from sidecar.a2.sides import side_for_file, two_sides
 from sidecar.a2.versions import USER, Chain
 from sidecar.a2.weave import Weave
@@ -61,8 +61,7 @@ class EditorMerges:
             SidecarError: `unknown-conflict`; `invalid-arguments` for `jobIds` that are not two jobs of the conflict,
                 and for a file that cannot be merged as text.
         """
-        scene = await self._plans.scene()
-        conflict = self._plans.conflict(conflict_id)
+        scene, conflict = await self._plans.with_conflict(conflict_id)
         chain = self._a2.board.chains.get(conflict.path)
         jobs = await self._plans.jobs_of_run([job.job_id for job in conflict.jobs])
         found = await self._joined(scene, conflict)
@@ -144,11 +143,9 @@ class EditorMerges:
             SidecarError: `unknown-conflict`; `busy` while a worker of it runs; `stale-token` where the file is not the
                 one of `codex_merge_inputs`.
         """
-        await self._plans.scene()
-        # Taken before the look: whatever is written after it is not what the hash is compared with.
-        expected = await self._plans.signatures([self._plans.conflict(conflict_id).path])
-        scene = await self._plans.scene()
-        conflict = self._plans.conflict(conflict_id)
+        # Taken before the second look: whatever is written after it is not what the hash is compared with.
+        expected = await self._plans.signatures([(await self._plans.with_conflict(conflict_id))[1].path])
+        scene, conflict = await self._plans.with_conflict(conflict_id)
         self._plans.refuse_while_live(conflict)
         ids = [job.job_id for job in conflict.jobs]
         pairs = (pair for pair in combinations(ids, 2) if _hash(scene, conflict.path, pair) == expected_hash)
@@ -184,13 +181,13 @@ class EditorMerges:
         else:
             jobs = await self._plans.jobs_of_run(ids)
             empty = Preview(text="", files=[], jobs=[], user_edits=[], untouched=[])
-            plan = Plan(empty, [conflict.path], jobs, {conflict.path: target}, expected=expected)
-            snapshot = snapshot_id(await self._plans.act(scene, plan, reason, "merged in the editor"))
+            plan = Plan(empty, lambda _: "", [conflict.path], jobs, {conflict.path: target}, expected=expected)
+            snapshot = (await self._plans.act(scene, plan, reason, "merged in the editor")).snapshot.id
         return AppliedMergeOutput(conflict_id=conflict_id, path=conflict.path, snapshot_id=snapshot)
 
     async def _write_part(
         self, scene: Scene, path: str, target: Target, reason: str, expected: Mapping[str, Signature], joined: Joined
-    ) -> str | None:
+    ) -> str:
         """Writes a merge that some worker's version is still missing in: the conflict stays open."""
         async with self._a2.repairing:
             async with self._a2.frozen():
@@ -201,7 +198,7 @@ class EditorMerges:
             fact = msgspec.structs.replace(joined, seq=scene.now_known(path).seq)
             await self._a2.journal.add_facts(scene.history.run_id, [(JOINED, path, msgspec.json.encode(fact))])
         await self._a2.refresh()
-        return snapshot_id(done)
+        return done.snapshot.id
 
 
 def permissions(mode: str) -> int:

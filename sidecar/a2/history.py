@@ -120,6 +120,13 @@ class History:
         since = self.settled[path].seq if path in self.settled else 0
         return {writer for version in self.versions.get(path, []) if version.seq > since for writer in version.writers}
 
+    def written_since(self, settled: Settled) -> bool:
+        """Whether a worker wrote, or may have written, the path after it was settled."""
+        return any(
+            one.seq > settled.seq and any(writer != USER for writer in one.writers)
+            for one in self.versions.get(settled.path, [])
+        )
+
     def by_jobs(self) -> set[str]:
         """Paths that some worker wrote or may have written."""
         return {path for path, all_ in self.versions.items() if any(set(one.writers) - {USER} for one in all_)}

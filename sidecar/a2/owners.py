@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from sidecar.a2.board import Board
-from sidecar.a2.history import StoredVersion
+from sidecar.a2.history import EMPTY, StoredVersion
 from sidecar.a2.versions import USER
 from sidecar.a2.witness import Scene
 from sidecar.git.blobs import read_blobs
@@ -51,6 +51,20 @@ def owners_of(board: Board, scene: Scene, path: str, run_jobs: Sequence[Job]) ->
     return found
 
 
+def persons_places(board: Board, scene: Scene, paths: Sequence[str]) -> dict[str, int]:
+    """In how many places of each file a person's own edits stand, apart from what others did there.
+
+    Files where that cannot be counted are left out: binary ones, and those that are gone. Blocks.
+    """
+    found: dict[str, int] = {}
+    for path, chain in board.load_chains(scene, paths, whole=True).items():
+        weave = board.weave_of(chain)
+        if not weave.binary and chain.newest.content is not None:
+            own = weave.versions_of({USER})
+            found[path] = len(weave.edits(own, set(range(len(chain.versions))) - own))
+    return found
+
+
 def stored(repository: Repository, scene: Scene, path: str, side: str, run_jobs: Sequence[Job]) -> bytes | None:
     """The baseline's content (`base`) or the last one of a worker (its label); None where there is none. Blocks."""
     if side == "base":
@@ -73,27 +87,69 @@ def own_edits(board: Board, scene: Scene, path: str, label: str, run_jobs: Seque
 
 
 def touched_files(scene: Scene, job: Job) -> list[TouchedFile]:
-    """The files of a job by all three witnesses; where several speak of a file, the surest is heard."""
+    """The files of a job by all three witnesses; where several speak of a file, the surest is heard.
+
+    A job's own versions say best what it did: the events of a patch do not tell of a move, and those of a command of
+    nothing. A moved file is there twice: the new path is `renamed`, the old one `deleted`.
+    """
     known = {file.path: file for file in job.touched_files}
     for path, versions in scene.history.versions.items():
         mine = [one for one in versions if job.job_id in one.writers]
         if not mine:
             continue
-        sure = any(len(one.writers) == 1 for one in mine)
+        certain = [one for one in mine if len(one.writers) == 1]
+        attribution: Attribution = "seen" if certain else "ambiguous"
         before = known.get(path)
-        if before is not None and _SURENESS.index(before.attribution) <= _SURENESS.index(
-            "seen" if sure else "ambiguous"
-        ):
+        if before is not None and _SURENESS.index(before.attribution) < _SURENESS.index(attribution):
             continue
-        known[path] = TouchedFile(
-            path=path, change=_change(scene.base_of(path), mine[-1]), attribution="seen" if sure else "ambiguous"
-        )
-    return list(known.values())
+        met = _met(scene, path, versions, mine[0])
+        change = _change(scene.base_of(path), met, (certain or mine)[-1])
+        if change == "added" and before is not None and before.change == "renamed":
+            change = "renamed"  # As it was told when the job ended; the tree may not show it any more.
+        known[path] = TouchedFile(path=path, change=change, attribution=attribution)
+    return _renamed(scene, job, known)
 
 
-def _change(base: StoredVersion, last: StoredVersion) -> Change:
-    if last.oid is None:
+def _met(scene: Scene, path: str, versions: Sequence[StoredVersion], first: StoredVersion) -> StoredVersion:
+    """What a job met at a path, whose first version there is `first`."""
+    at = next(number for number, one in enumerate(versions) if one.seq == first.seq)
+    return versions[at - 1] if at else scene.base_of(path)
+
+
+def _change(base: StoredVersion, met: StoredVersion, left: StoredVersion) -> Change:
+    """What became of a path since the baseline; `mode` only where a job changed nothing else of what it met."""
+    if left.oid is None:
         return "deleted"
     if base.oid is None:
         return "added"
-    return "mode" if base.oid == last.oid else "modified"
+    return "mode" if met.oid == left.oid and met.mode != left.mode else "modified"
+
+
+def _renamed(scene: Scene, job: Job, known: dict[str, TouchedFile]) -> list[TouchedFile]:
+    """The files, with the new path of each that the job moved told as `renamed`.
+
+    A file is moved where the same job is seen to have taken one path away and made another with its content: a similar
+    one, as git finds it when the tree is looked at, or the very same.
+    """
+    gone: dict[str, str] = {}
+    """The content of what the job took away, by path."""
+    come: dict[str, set[str]] = {}
+    for path, file in known.items():
+        versions = scene.history.versions.get(path, [])
+        mine = [one for one in versions if job.job_id in one.writers]
+        if file.attribution != "seen" or not mine:
+            continue
+        if file.change == "deleted" and (oid := _met(scene, path, versions, mine[0]).oid):
+            gone[path] = oid
+        elif file.change in ("added", "renamed"):
+            come[path] = {one.oid for one in mine if one.oid and one.oid not in EMPTY}
+    new: set[str] = set()
+    # What was told of an ended job goes first: each file has gone to one place only.
+    for path in sorted(come, key=lambda path: known[path].change != "renamed"):
+        old = scene.moved.get(path)
+        if old not in gone:
+            old = next((each for each, oid in gone.items() if oid in come[path]), None)
+        if old is not None:
+            new.add(path)
+            del gone[old]
+    return [msgspec.structs.replace(file, change="renamed") if file.path in new else file for file in known.values()]

@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING, Any
 from sidecar.a2 import dialogs
 from sidecar.a2.history import Settled
 from sidecar.a2.intents import REASON, Intent, facts_again, facts_of
+from sidecar.a2.owners import persons_places
+from sidecar.a2.restores import restore
 from sidecar.a2.tokens import Named, stale
 from sidecar.a2.versions import USER
 from sidecar.a2.witness import Scene
 from sidecar.git.journal import Target
 from sidecar.git.repair import Repaired
 from sidecar.git.swap import Moved
-from sidecar.git.worktree import NO_FILE, Signature
+from sidecar.git.worktree import Signature
 from sidecar.jobs.new_job import NewJob
+from sidecar.model.a2_inputs import RerunOrder
 from sidecar.model.a2_outputs import (
     ActedOutput,
     Preview,
@@ -29,12 +32,12 @@ from sidecar.model.a2_outputs import (
 )
 from sidecar.model.conflict import Conflict
 from sidecar.model.errors import SidecarError, invalid
-from sidecar.model.job import Job, iso, now
+from sidecar.model.job import Job, now
 
 if TYPE_CHECKING:
     from sidecar.a2.service import A2
 
-__all__ = ["Plan", "Plans", "facts_of", "snapshot_id"]
+__all__ = ["Plan", "Plans", "facts_of"]
 
 
 @dataclass
@@ -42,6 +45,8 @@ class Plan:
     """One repair, worked out and not done."""
 
     preview: Preview
+    named: Named
+    """The preview's text with the name of the snapshot."""
     paths: list[str]
     jobs: list[Job] = field(default_factory=list)
     targets: dict[str, Target] | None = None
@@ -49,10 +54,10 @@ class Plan:
     seen: Any = None
     expected: Mapping[str, Signature] | None = None
     """What stood at the paths when it was worked out; it is done to nothing else. None: to what is there then."""
-    named: Named | None = None
-    """The preview's text with the name of the snapshot; None: none is saved."""
     saved_as: str | None = None
     """The id that was promised for the snapshot."""
+    also: Sequence[str] = ()
+    """Of a re-run: files whose conflicts are over with it. They are saved, too, where nothing of them goes back."""
 
 
 class Plans:
@@ -64,22 +69,41 @@ class Plans:
 
     # -- what a repair works on ---------------------------------------------------------------------------------
 
-    async def scene(self) -> Scene:
+    async def scene(self, missing: str, job_ids: Sequence[str] = ()) -> Scene:
+        """The open run, with all that has happened until now.
+
+        Args:
+            missing: the field that is named where no run is open.
+            job_ids: those that were asked for.
+
+        Raises:
+            SidecarError: where no run is open `unknown-job` for the first of them that is not known, else
+                `invalid-arguments`.
+        """
         if self._a2.witness.scene is None:
-            raise invalid("runId", "no run is open", "Spawn a write job first; it records the baseline.")
+            for job_id in job_ids:
+                await self._a2.manager.job(job_id)
+            raise invalid(missing, "no run is open", "Spawn a write job first; it records the baseline.")
         await self._a2.look()
         return self._a2.witness.scene
 
-    def conflict(self, conflict_id: str) -> Conflict:
-        conflict = self._a2.board.find(conflict_id)
-        if conflict is None:
+    async def with_conflict(self, conflict_id: str) -> tuple[Scene, Conflict]:
+        """The open run with one of its open conflicts.
+
+        Raises:
+            SidecarError: `unknown-conflict`, also where no run is open.
+        """
+        run_open = self._a2.witness.scene is not None
+        scene = await self.scene("conflictId") if run_open else None
+        conflict = self._a2.board.find(conflict_id) if run_open else None
+        if scene is None or conflict is None:
             raise SidecarError(
                 "unknown-conflict",
-                f"No open conflict {conflict_id[:80]!r} is known.",
+                f"No open conflict {conflict_id[:80]!r} is known{'' if run_open else '; no run is open'}.",
                 "Use codex_conflicts to list the open ones.",
                 {"conflictId": conflict_id[:200]},
             )
-        return conflict
+        return scene, conflict
 
     def refuse_while_live(self, conflict: Conflict) -> None:
         """Raises `busy` while a worker of the conflict runs."""
@@ -91,13 +115,18 @@ class Plans:
                 "Wait for its end with codex_wait_any, or stop it with codex_cancel.",
             )
 
-    async def jobs_of_run(self, job_ids: Sequence[str]) -> list[Job]:
+    async def jobs_of_run(self, job_ids: Sequence[str], *, in_order: bool = False) -> list[Job]:
+        """Write jobs of the open run: the first spawned first, or `in_order` of their ids.
+
+        Raises:
+            SidecarError: `unknown-job`; `invalid-arguments`: one is of no use here.
+        """
         found = [await self._a2.manager.job(job_id) for job_id in dict.fromkeys(job_ids)]
         known = {job.job_id for job in self._a2.run_jobs()}
         for index, job in enumerate(found):
             if job.job_id not in known:
                 raise invalid(f"jobIds[{index}]", f"{job.label} is no write job of the open run", "")
-        return sorted(found, key=lambda job: job.number)
+        return found if in_order else sorted(found, key=lambda job: job.number)
 
     def files_of(self, scene: Scene, job: Job) -> set[str]:
         """What a job wrote, or may have written, or reported, and differs from the baseline now."""
@@ -115,11 +144,16 @@ class Plans:
         touching = [job for job in self._a2.run_jobs() if self.files_of(scene, job) & paths]
         undone = [dialogs.Undone(job, sorted(self.files_of(scene, job) & paths)) for job in touching]
         removed = [path for path in ordered if scene.base_of(path).oid is None]
-        mine = sorted(
-            {path for path in ordered if any(USER in one.writers for one in scene.history.versions.get(path, []))}
-            | (self._a2.buffers.dirty & paths)
-        )
+        mine = [path for path in ordered if self._is_persons(scene, path)]
+        places = await asyncio.to_thread(persons_places, self._a2.board, scene, mine)
         untouched = sorted(self._a2.witness.changed - paths)
+        left = [
+            dialogs.Undone(job, sorted(files))
+            for job in self._a2.run_jobs()
+            if (files := self.files_of(scene, job) - paths)
+        ]
+        workers = {path for each in left for path in each.paths}
+        persons = [path for path in untouched if path not in workers or self._is_persons(scene, path)]
         keep_days = self._a2.settings().snapshots.keep_days
 
         def text(snapshot: str | None) -> str:
@@ -127,8 +161,9 @@ class Plans:
                 ordered,
                 undone,
                 removed=removed,
-                user_edits=[dialogs.UserEdit(path) for path in mine],
-                untouched=untouched,
+                user_edits=[dialogs.UserEdit(path, places.get(path, 0)) for path in mine],
+                untouched=persons,
+                left=left,
                 snapshot=snapshot,
                 keep_days=keep_days,
                 rerun=rerun,
@@ -146,14 +181,26 @@ class Plans:
             untouched=untouched,
         )
         signatures = await self.signatures(ordered)
-        seen = (sorted(signatures.items()), [(job.job_id, job.status) for job in jobs])
-        return Plan(preview, ordered, jobs, None, seen, signatures, text if ordered else None)
+        seen = (
+            sorted(signatures.items()),
+            [job.job_id for job in jobs],
+            [(job.job_id, job.is_final) for job in touching],
+            await self._a2.runs.head(),
+        )
+        over = {job.job_id for job in rerun}
+        also = [one.path for one in self._a2.board.conflicts if {job.job_id for job in one.jobs} <= over]
+        return Plan(preview, text, ordered, jobs, seen=seen, expected=signatures, also=also)
+
+    def _is_persons(self, scene: Scene, path: str) -> bool:
+        """Whether a person's own edits are in a file, or not saved to it yet."""
+        written = scene.history.versions.get(path, [])
+        return path in self._a2.buffers.dirty or any(USER in one.writers for one in written)
 
     async def rollback(
         self, paths: list[str] | None, job_ids: list[str] | None, token: str | None
     ) -> PreviewOutput | ActedOutput:
         """Brings files back to the baseline."""
-        scene = await self.scene()
+        scene = await self.scene("paths" if job_ids is None else "jobIds", job_ids or ())
         changed = self._a2.witness.changed
         jobs = await self.jobs_of_run(job_ids) if job_ids is not None else self._a2.run_jobs()
         chosen: set[str] = set()
@@ -177,7 +224,7 @@ class Plans:
             done = await self.act(scene, plan, "before a roll back", "rolled back")
         except Moved as exc:
             raise stale(await self.rollback(paths, job_ids, None)) from exc
-        return ActedOutput(snapshot_id=snapshot_id(done), files=list(done.changed), kept=done.kept)
+        return ActedOutput(snapshot_id=done.snapshot.id, files=list(done.changed), kept=done.kept)
 
     async def act(
         self,
@@ -201,7 +248,12 @@ class Plans:
                 if plan.targets is None:
                     done = await asyncio.to_thread(
                         lambda: self._a2.repairs.rollback(
-                            scene.baseline, plan.paths, reason=reason, expected=expected, saved_as=plan.saved_as
+                            scene.baseline,
+                            plan.paths,
+                            reason=reason,
+                            expected=expected,
+                            saved_as=plan.saved_as,
+                            also=plan.also,
                         )
                     )
                 else:
@@ -214,7 +266,7 @@ class Plans:
                 if moved is not None:
                     await moved(done)
                 await self._a2.witness.absorb(plan.paths)
-            await self.settle(scene, plan.paths, how, [job.job_id for job in plan.jobs], snapshot_id(done))
+            await self.settle(scene, plan.paths, how, [job.job_id for job in plan.jobs], done.snapshot.id)
         await self._a2.refresh()
         return done
 
@@ -228,24 +280,28 @@ class Plans:
 
     # -- run again ----------------------------------------------------------------------------------------------
 
-    async def rerun(self, job_ids: list[str] | None, token: str | None, client: Any) -> PreviewOutput | RerunOutput:
+    async def rerun(
+        self, job_ids: list[str] | None, order: RerunOrder, token: str | None, client: Any
+    ) -> PreviewOutput | RerunOutput:
         """Rolls back the files of jobs and runs those jobs again one after another."""
-        scene = await self.scene()
+        scene = await self.scene("jobIds", job_ids or ())
+        if job_ids is None and order == "given":
+            raise invalid("order", "goes with jobIds", "Name the jobs in the order in which they are to run.")
         if job_ids is None:
             job_ids = [job.job_id for conflict in self._a2.board.conflicts for job in conflict.jobs]
             if not job_ids:
                 raise invalid("jobIds", "no conflict is open", "Name the jobs that are to run again.")
-        jobs = await self.jobs_of_run(job_ids)
+        jobs = await self.jobs_of_run(job_ids, in_order=order == "given")
         plan = await self.rerun_plan(scene, jobs)
-        call = ("rerun", job_ids)
+        call = ("rerun", job_ids, order)
         if token is None:
             return self._a2.tokens.offer(call, plan.preview, plan.seen, plan.named)
         plan.saved_as = self._a2.tokens.check(token, call, plan.preview, plan.seen, plan.named)
         try:
             done, new = await self.do_rerun(scene, plan, client)
         except Moved as exc:
-            raise stale(await self.rerun(job_ids, None, client)) from exc
-        return RerunOutput(jobs=new, snapshot_id=snapshot_id(done), files=list(done.changed))
+            raise stale(await self.rerun(job_ids, order, None, client)) from exc
+        return RerunOutput(jobs=new, snapshot_id=done.snapshot.id, files=list(done.changed))
 
     async def rerun_plan(self, scene: Scene, jobs: list[Job]) -> Plan:
         for job in jobs:
@@ -254,7 +310,7 @@ class Plans:
                     "busy",
                     f"{job.label} is still {job.status}.",
                     "Wait for its end with codex_wait_any, or stop it with codex_cancel; then run it again.",
-                    {"jobId": job.job_id},
+                    {"jobId": job.job_id, "label": job.label},
                 )
         paths = {path for job in jobs for path in self.files_of(scene, job)}
         return await self.rollback_plan(scene, paths, jobs, rerun=jobs)
@@ -281,7 +337,6 @@ class Plans:
 
     async def _intend(self, scene: Scene, plan: Plan, client: Any) -> Intent:
         intents = self._a2.intents
-        again = {job.job_id for job in plan.jobs}
         intent = Intent(
             run_id=scene.history.run_id,
             jobs=[job.job_id for job in plan.jobs],
@@ -291,19 +346,19 @@ class Plans:
             at=now(),
             frontend=client.frontend,
             env=dict(client.env),
-            over=[one.path for one in self._a2.board.conflicts if {job.job_id for job in one.jobs} <= again],
+            over=list(plan.also),
         )
         await asyncio.to_thread(intents.write, intent)
         return intent
 
     async def _run_again(self, scene: Scene, plan: Plan, intent: Intent) -> tuple[Repaired, list[ReplacedJob]]:
         async def moved(done: Repaired) -> None:
-            await asyncio.to_thread(self._a2.intents.mark_moved, snapshot_id(done))
+            await asyncio.to_thread(self._a2.intents.mark_moved, done.snapshot.id)
 
         done = await self.act(scene, plan, REASON, "run again", moved)
         # A file in conflict may be as the baseline has it: nothing of it goes back, and its conflict is over, too.
         if over := [path for path in intent.over if path not in plan.paths]:
-            await self.settle(scene, over, "run again", intent.jobs, snapshot_id(done))
+            await self.settle(scene, over, "run again", intent.jobs, done.snapshot.id)
             await self._a2.refresh()
         new: list[ReplacedJob] = []
         try:
@@ -320,60 +375,15 @@ class Plans:
 
     async def restore(self, wanted: str, token: str | None) -> PreviewOutput | ActedOutput:
         """Brings back what a snapshot holds."""
-        snapshot, manifest = await asyncio.to_thread(self._a2.snapshots_store.read, wanted)
-        paths = sorted(manifest.entries)
-        signatures = await self.signatures(paths)
-        differs, index = await asyncio.to_thread(self._a2.repairs.restores, wanted)
-        removed = [path for path in differs if manifest.entries[path].signature.kind in NO_FILE]
-        keep_days = self._a2.settings().snapshots.keep_days
-
-        def text(ref: str | None) -> str:
-            return dialogs.restore(
-                iso(snapshot.created_at) or "", snapshot.reason, differs, removed=removed, index=index, snapshot=ref,
-                keep_days=keep_days,
-            ).text  # fmt: skip
-
-        preview = Preview(
-            text=text(None),
-            files=[PreviewFile(path=path, action="becomes what the snapshot holds") for path in differs],
-            jobs=[],
-            user_edits=sorted(self._a2.buffers.dirty & set(differs)),
-            untouched=[],
-        )
-        call, seen, named = ("restore", wanted), sorted(signatures.items()), text if differs or index else None
-        if token is None:
-            return self._a2.tokens.offer(call, preview, seen, named)
-        saved_as = self._a2.tokens.check(token, call, preview, seen, named)
-        async with self._a2.repairing:
-            async with self._a2.frozen():
-                try:
-                    done = await asyncio.to_thread(
-                        lambda: self._a2.repairs.restore(
-                            wanted,
-                            reason=f"before {wanted} is restored",
-                            index=True,
-                            expected=signatures,
-                            saved_as=saved_as,
-                        )
-                    )
-                except Moved as exc:
-                    raise stale(await self.restore(wanted, None)) from exc
-                await self._a2.witness.absorb(paths)
-        await self._a2.refresh()
-        return ActedOutput(snapshot_id=snapshot_id(done), files=list(done.changed), kept=done.kept)
-
-
-def snapshot_id(done: Repaired) -> str | None:
-    return done.snapshot.id if done.snapshot is not None else None
+        return await restore(self._a2, wanted, token)
 
 
 def _half_done(exc: SidecarError, job: Job, done: Repaired, new: Sequence[ReplacedJob]) -> SidecarError:
     """What is said where the files went back and a job could then not be spawned."""
-    snapshot = snapshot_id(done)
-    back = f"codex_restore brings the files of before back (snapshot {snapshot}). " if snapshot else ""
+    snapshot = done.snapshot.id
     return SidecarError(
         exc.kind,
         f"The files were rolled back, but {job.label} could not be spawned again: {exc.message}",
-        back + exc.hint,
+        f"codex_restore brings the files of before back (snapshot {snapshot}). {exc.hint}",
         {**exc.details, "snapshotId": snapshot, "jobs": [one.job_id for one in new]},
     )

@@ -26,7 +26,8 @@ def reconcile_prompt(
         conflict: what is to be reconciled.
         jobs: its workers.
         tasks: their prompts, by job id.
-        versions: the blob of each worker's last version, by job id.
+        versions: the blob of each worker's last version, by job id; None: it removed the file. Whoever has no
+            version that is certainly its own is not in it.
         base: the blob of the baseline.
         others: what else is in the file and is in none of these versions, in words.
     """
@@ -44,7 +45,7 @@ def reconcile_prompt(
         task = tasks[job.job_id]
         cut = task[:TASK_CHARS] + (" [cut]" if len(task) > TASK_CHARS else "")
         parts.append(
-            f"## {job.label}: {job.title}\n\nIts version of the file: {_how(versions.get(job.job_id))}.\n"
+            f"## {job.label}: {job.title}\n\nIts version of the file: {_version(job.job_id, versions)}.\n"
             f"Its task, for your information, not to be done again:\n\n{_quoted(cut)}"
         )
     parts.append(
@@ -52,6 +53,10 @@ def reconcile_prompt(
         "what you took from whom."
     )
     return "\n\n".join(parts)
+
+
+def _version(job_id: str, versions: Mapping[str, str | None]) -> str:
+    return _how(versions[job_id]) if job_id in versions else "none that is certainly its own was stored"
 
 
 def _how(blob: str | None) -> str:

@@ -12,7 +12,7 @@ from sidecar.a2 import dialogs, messages
 from sidecar.a2.board import by_nobody
 from sidecar.a2.editor_merges import EditorMerges, permissions
 from sidecar.a2.history import StoredVersion
-from sidecar.a2.plans import Plan, facts_of, snapshot_id
+from sidecar.a2.plans import Plan, facts_of
 from sidecar.a2.reconcile import reconcile_prompt
 from sidecar.a2.tokens import stale
 from sidecar.a2.versions import USER, Chain
@@ -30,7 +30,7 @@ from sidecar.model.a2_outputs import (
     ResolvedOutput,
 )
 from sidecar.model.conflict import Conflict
-from sidecar.model.errors import invalid
+from sidecar.model.errors import SidecarError, invalid
 from sidecar.model.job import Job
 
 RECONCILE = "reconcile"
@@ -51,8 +51,7 @@ class Resolver(EditorMerges):
         self, conflict_id: str, strategy: str, job_id: str | None, token: str | None, client: Any
     ) -> PreviewOutput | ResolvedOutput:
         """Repairs one conflict by one of the strategies."""
-        scene = await self._plans.scene()
-        conflict = self._plans.conflict(conflict_id)
+        scene, conflict = await self._plans.with_conflict(conflict_id)
         if job_id is not None and strategy != "keep":
             raise invalid("jobId", "goes with strategy `keep` only", "Leave it out.")
         if strategy == "dismiss":
@@ -78,7 +77,7 @@ class Resolver(EditorMerges):
         return ResolvedOutput(
             conflict_id=conflict_id,
             strategy=strategy,
-            snapshot_id=snapshot_id(done),
+            snapshot_id=done.snapshot.id,
             files=list(done.changed),
             jobs=new,
         )
@@ -93,7 +92,7 @@ class Resolver(EditorMerges):
         if strategy == "merge":
             target, action = await self._merged(scene, conflict, chain)
         elif strategy == "keep":
-            target, action = self._kept(scene, conflict, chain, jobs, job_id)
+            target, action = self._kept(scene, conflict, jobs, job_id)
         else:
             target, action = None, f"is given to a new worker with the versions of {_labels(jobs)}"
         # What a repair wrote, a person had merged or restored.
@@ -103,10 +102,11 @@ class Resolver(EditorMerges):
             target, signatures[conflict.path], scene.now_known(conflict.path)
         )  # fmt: skip
         text = f"{conflict.path} {action}."
+        others: list[str] = []
         if target is not None and not moves:
             mine = []
             text += " It already is: no file is changed."
-        if moves and strategy == "keep" and (others := await self._others(conflict, chain)):
+        if moves and strategy == "keep" and (others := await self._later(scene, conflict, chain, job_id)):
             text += f" What {messages.listed(others)} did to it later is undone too."
         if mine and strategy != "reconcile":
             text += (
@@ -117,7 +117,7 @@ class Resolver(EditorMerges):
         keep_days = self._a2.settings().snapshots.keep_days
 
         def named(snapshot: str | None) -> str:
-            return f"{text} {dialogs.snapshot_kept(snapshot, keep_days)}" if moves else text
+            return f"{text} {dialogs.snapshot_kept(snapshot, keep_days)}"
 
         preview = Preview(
             text=named(None),
@@ -127,8 +127,8 @@ class Resolver(EditorMerges):
             untouched=sorted(self._a2.witness.changed - {conflict.path}),
         )
         targets = None if target is None else {conflict.path: target}
-        seen = (sorted(signatures.items()), target)
-        return Plan(preview, [conflict.path], jobs, targets, seen, signatures, named if moves else None)
+        seen = (sorted(signatures.items()), target, mine, others, await self._a2.runs.head())
+        return Plan(preview, named, [conflict.path], jobs, targets, seen, signatures)
 
     async def _merged(self, scene: Scene, conflict: Conflict, chain: Chain) -> tuple[Target, str]:
         sides = self._a2.board.sides(conflict, chain)
@@ -140,35 +140,34 @@ class Resolver(EditorMerges):
                 f"suggested: {conflict.suggested}.",
                 suggested=conflict.suggested,
             )
+        if not conflict.mergeable:
+            raise _not_merged(conflict)
         names = await self._names(sides)
-        merged = await asyncio.to_thread(
-            self._a2.board.merge, scene, conflict.path, chain, sides, [names[side] for side in sides]
-        )
+        merged = await asyncio.to_thread(self._a2.board.merge, scene, conflict.path, chain, names)
         if merged is None or not merged.clean:
-            raise invalid(
-                "strategy",
-                f"the versions of {conflict.path} do not merge",
-                f"Use keep (jobId), reconcile or rerun; suggested: {conflict.suggested}.",
-                suggested=conflict.suggested,
-            )
+            raise _not_merged(conflict)
         entry = merged.files[conflict.path].entry
         action = f"becomes the merge of {' and '.join(names[side] for side in sides)}"
         if entry is None:
             return Target("absent"), action
         return Target("link" if entry.mode == "120000" else "file", entry.oid, permissions(entry.mode)), action
 
-    def _kept(
-        self, scene: Scene, conflict: Conflict, chain: Chain, jobs: list[Job], job_id: str | None
-    ) -> tuple[Target, str]:
+    def _kept(self, scene: Scene, conflict: Conflict, jobs: list[Job], job_id: str | None) -> tuple[Target, str]:
         if job_id is None:
             raise invalid("jobId", "missing", f"`keep` needs the job whose version stays: {_labels(jobs)}.")
         job = next((one for one in jobs if one.job_id == job_id), None)
         if job is None:
             raise invalid("jobId", "is no job of this conflict", f"It is between {_labels(jobs)}.")
-        written = [one for one in scene.history.versions.get(conflict.path, []) if job_id in one.writers]
-        if not written:
-            raise invalid("jobId", f"no version of {job.label} was stored", "Use rerun or dismiss.")
-        last = written[-1]
+        last = _own_version(scene, conflict.path, job.job_id)
+        if last is None:
+            written = any(job_id in one.writers for one in scene.history.versions.get(conflict.path, []))
+            why = ": what is there may be another's" if written else ""
+            raise invalid(
+                "jobId",
+                f"no version that is certainly {job.label}'s was stored{why}",
+                f"Use keep with another job, reconcile, rerun or dismiss; suggested: {conflict.suggested}.",
+                suggested=conflict.suggested,
+            )
         action = f"becomes {job.label}'s version"
         if last.oid is None:
             return Target("absent"), f"is removed, as {job.label} did"
@@ -183,6 +182,20 @@ class Resolver(EditorMerges):
             (await self._names([one for one in self._a2.board.sides(conflict, chain) if one not in known])).values()
         )
 
+    async def _later(self, scene: Scene, conflict: Conflict, chain: Chain, job_id: str | None) -> list[str]:
+        """Whose work beside that of the conflict's others goes, where the newest own version of a job is kept.
+
+        Who is in no conflict over the file, and whoever of several wrote what came after that version.
+        """
+        found = await self._others(conflict, chain)
+        last = None if job_id is None else _own_version(scene, conflict.path, job_id)
+        in_order = [*(job.job_id for job in self._a2.run_jobs()), USER]
+        for one in scene.history.versions.get(conflict.path, []):
+            if last is not None and one.seq > last.seq and len(one.writers) > 1 and job_id in one.writers:
+                names = await self._names([name for name in in_order if name in one.writers])
+                found.append(" or ".join(names.values()))
+        return list(dict.fromkeys(found))
+
     async def _names(self, sides: Sequence[str]) -> dict[str, str]:
         jobs = {job.job_id: job for job in self._a2.run_jobs()}
         return {side: "your edits" if side == USER else jobs[side].label for side in sides}
@@ -191,14 +204,17 @@ class Resolver(EditorMerges):
 
     async def _reconcile(self, scene: Scene, conflict: Conflict, plan: Plan, client: Any) -> ResolvedOutput:
         """A new worker that gets the tasks and both versions; the conflict is over when it has ended `done`."""
+        # That worker writes over the file, so it is saved first, as before any other act.
+        saved = await asyncio.to_thread(
+            lambda: self._a2.snapshots_store.capture(
+                f"before {conflict.path} is reconciled", [conflict.path], saved_as=plan.saved_as
+            )
+        )
         store = self._a2.manager.store
         tasks = {job.job_id: await asyncio.to_thread(store.prompt, job) for job in plan.jobs}
-        last = {
-            job.job_id: [one for one in scene.history.versions.get(conflict.path, []) if job.job_id in one.writers][-1:]
-            for job in plan.jobs
-        }
+        own = {job.job_id: _own_version(scene, conflict.path, job.job_id) for job in plan.jobs}
         prompt = reconcile_prompt(
-            conflict, plan.jobs, tasks, {key: found[0].oid if found else None for key, found in last.items()},
+            conflict, plan.jobs, tasks, {key: one.oid for key, one in own.items() if one is not None},
             scene.base_of(conflict.path).oid, await self._besides(conflict),
         )  # fmt: skip
         facts = facts_of(plan.jobs[0], client) | {
@@ -209,7 +225,7 @@ class Resolver(EditorMerges):
         about = msgspec.json.encode(_Reconciling(conflict.path, [one.job_id for one in conflict.jobs]))
         await self._a2.journal.add_facts(scene.history.run_id, [(RECONCILE, made.job_id, about)])
         return ResolvedOutput(
-            conflict_id=conflict.conflict_id, strategy="reconcile", snapshot_id=None, files=[],
+            conflict_id=conflict.conflict_id, strategy="reconcile", snapshot_id=saved.id, files=[],
             jobs=[ReplacedJob(job_id=made.job_id, label=made.label, replaces=None)],
         )  # fmt: skip
 
@@ -231,6 +247,26 @@ class Resolver(EditorMerges):
             if job_id == job.job_id:
                 about = msgspec.json.decode(data, type=_Reconciling)
                 await self._plans.settle(scene, [about.path], "reconciled", about.jobs, None)
+
+
+def _own_version(scene: Scene, path: str, job_id: str) -> StoredVersion | None:
+    """The newest version that this worker wrote for certain; None: there is none."""
+    written = [one for one in scene.history.versions.get(path, []) if one.writers == (job_id,)]
+    return written[-1] if written else None
+
+
+def _not_merged(conflict: Conflict) -> SidecarError:
+    why = (
+        f"there is no version of {conflict.path} for each worker"
+        if conflict.kind == "reported-only"
+        else f"the versions of {conflict.path} do not merge"
+    )
+    return invalid(
+        "strategy",
+        why,
+        f"Use keep (jobId), reconcile, rerun or dismiss; suggested: {conflict.suggested}.",
+        suggested=conflict.suggested,
+    )
 
 
 def _stands(target: Target, signature: Signature, known: StoredVersion) -> bool:

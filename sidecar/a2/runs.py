@@ -1,7 +1,8 @@
 """Runs: the write jobs that share one baseline.
 
-The baseline is recorded with the first write job. A run closes when none of its write jobs is unfinished and the tree
-is clean again: a person's commit holds the changes, or they are gone. A worker's own commit never closes it.
+The baseline is recorded with the first write job, or before it by `codex_baseline`: that job joins the run then. A run
+closes when none of its write jobs is unfinished and the tree is clean again: a person's commit holds the changes, or
+they are gone. A worker's own commit never closes it.
 """
 
 from __future__ import annotations
@@ -79,7 +80,10 @@ class Runs:
         head, dirty = await asyncio.to_thread(lambda: (self._repository.head(), self._repository.dirty_paths()))
         if dirty or head in run.worker_heads:
             return None
-        return "committed" if head != run.head else "unchanged"
+        if head != run.head:
+            return "committed"
+        # A run that was begun and has had no job yet waits for its first one.
+        return "unchanged" if await self._journal.of_run(run.run_id) else None
 
     async def begin(self, on_dirty: OnDirty) -> None:
         """Closes the open run, whatever its changes: the next baseline holds them.

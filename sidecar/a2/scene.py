@@ -13,6 +13,7 @@ import msgspec
 from sidecar.a2.commands import likely_paths
 from sidecar.a2.glimpses import Glimpse, glimpse
 from sidecar.a2.history import History, StoredVersion
+from sidecar.a2.versions import USER
 from sidecar.a2.windows import SLACK_SECONDS, Since, Window, Windows, Writers
 from sidecar.git.baseline import Baseline, Held
 from sidecar.git.blobs import Stored
@@ -24,6 +25,8 @@ LATE_SECONDS = 0.5
 """When at the latest it does, on a busy machine."""
 KEPT_SECONDS = 2.0
 """How long it matters that a worker could write; how late its word is still heeded."""
+CLOCK_SECONDS = 0.02
+"""By how much a file's time may be behind that of its change: a kernel's clock ticks every 1 to 10 ms."""
 GLANCES = 12
 """Most files of one kind that are read at once."""
 
@@ -49,6 +52,18 @@ class Found(NamedTuple):
         return self.oid == known.oid and (self.oid is None or self.mode == known.mode)
 
 
+class Step(NamedTuple):
+    """A content that followed the one before it."""
+
+    path: str
+    found: Found
+    since: Since
+    """Whatever was written before is in the content before it."""
+    seen_at: float
+    given: tuple[str, ...] | None
+    """Who made it, where that is known."""
+
+
 @dataclass
 class Scene:
     """What the witness knows of the run that is open. Times are seconds since 1970 (UTC)."""
@@ -57,11 +72,15 @@ class Scene:
     baseline: Baseline
     base: dict[str, StoredVersion] = field(default_factory=dict)
     """What the baseline holds of paths that changed."""
+    moved: dict[str, str] = field(default_factory=dict)
+    """Where files come from that git takes for moved ones, by the path where they are now."""
     asked: set[str] = field(default_factory=set)
     """Paths of which it is known whether the baseline holds them."""
     windows: Windows = field(default_factory=Windows)
     looked_at: float = 0.0
     """When the whole tree was looked at last."""
+    all_seen_at: float = 0.0
+    """When it was last looked at with what was new in it."""
     told_at: float = 0.0
     """When the watch of the tree told of a change, the first since that look."""
     read_at: dict[str, float] = field(default_factory=dict)
@@ -92,6 +111,13 @@ class Scene:
         """Up to when everything that was written to a path is known; it was also read at `read_at`."""
         read = max(self.looked_at, self.read_at.get(path, 0.0), read_at)
         return Since(max(read, self.told_at - LATE_SECONDS), max(read, self.told_at - TOLD_SECONDS))
+
+    def note_look(self, began: float, *, whole: bool) -> None:
+        """All that was changed in the tree before this time is known now; `whole`: also what is new in it."""
+        self.looked_at = began
+        if whole:
+            self.all_seen_at = began
+        self.windows.forget_before(began - KEPT_SECONDS)
 
     def note_read(self, path: str, at: float) -> None:
         """All that was written to a path before this time is known now."""
@@ -143,6 +169,28 @@ class Scene:
         at = found.changed_at
         return at is None or any(one.changed_at > at for one in self.glimpses.get(path, ()))
 
+    def misdated(self, found: Mapping[str, Found], began: float) -> list[str]:
+        """Paths whose file's own time cannot be that of its change: later, something else was still read there.
+
+        A file that is being cut is short before its time moves, and files keep theirs when a directory is renamed.
+
+        Args:
+            began: when the reading that found them began.
+        """
+        wrong = []
+        for path, one in found.items():
+            older = [each for each in self.glimpses.get(path, ()) if each.ended <= began]
+            read = [each.began for each in older if not each.is_blob(one.oid)]
+            # Looks leave out what is new while a command runs, so they say nothing of it.
+            known = self.history.newest(path) or self.base.get(path)
+            if known is not None and not one.same_as(known):
+                read += [self.looked_at, self.read_at.get(path, 0.0)]
+            elif known is None and path in self.moved:
+                read += [self.all_seen_at, self.baseline.recorded_at]
+            if one.changed_at is not None and one.changed_at < max(read, default=0.0) - CLOCK_SECONDS:
+                wrong.append(path)
+        return wrong
+
     def is_overtaken(self, path: str, found: Found, began: float) -> bool:
         """Whether a later reading has met a newer content than this one, which began to be read at `began`."""
         newest = self.history.newest(path)
@@ -179,19 +227,24 @@ class Scene:
                 read.add(path)
         return frozenset(read)
 
-    def late(self, window: Window, paths: Iterable[str]) -> list[StoredVersion]:
-        """Versions that a patch may have made although it was not thought of: its words came late, and none is its own.
+    def late(self, window: Window) -> list[StoredVersion]:
+        """Versions that a worker may have made though nobody thought of it: its words came late, and none is its own.
 
-        They are given as what they are to be.
+        They are given as what they are to be. A patch names what it wrote. A command only shows it, so nothing of what
+        other workers wrote is doubted for it, nor what an editor said that a person saved.
         """
         amended: list[StoredVersion] = []
-        for path in paths:
+        for path in window.paths if window.paths is not None else filter(window.shows, self.history.versions):
             near = []
             for one in self.history.versions.get(path, []):
                 at = self.changed_at.get(one.seq, one.at)
                 if window.job_id in one.writers and at >= window.begin - SLACK_SECONDS:
                     break
-                if one.writers and window.job_id not in one.writers and window.holds(at, KEPT_SECONDS):
+                if window.paths is not None:
+                    could = bool(one.writers) and window.holds(at, KEPT_SECONDS)
+                else:
+                    could = one.writers == (USER,) and self.saves.get(path) != at and window.holds(at, LATE_SECONDS)
+                if could and window.job_id not in one.writers:
                     near.append(one)
             else:
                 amended += [

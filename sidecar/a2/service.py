@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sidecar.a2.answers import closed_run, record_left_open, saved, settled, shown_baseline
+from sidecar.a2.answers import closed_run, record_left_open, saved, settled, shown_baseline, shown_commits
 from sidecar.a2.board import Board
 from sidecar.a2.buffers import Buffers
 from sidecar.a2.history import History
@@ -32,7 +32,6 @@ from sidecar.model.a2_outputs import (
     ConflictsOutput,
     HeadMoved,
     SnapshotsOutput,
-    WorkerCommit,
 )
 from sidecar.model.conflict import Conflict
 from sidecar.model.errors import SidecarError
@@ -329,7 +328,7 @@ class A2:
             unclaimed=self.unclaimed(),
             missing_reports=[job.job_id for job in self.missing_reports()],
             head_moved=moved,
-            worker_commits=[WorkerCommit(job_id=one.job_id, commit=one.commit) for one in run.worker_commits],
+            worker_commits=shown_commits(run, self.run_jobs()),
             settled=settled(self.witness.scene.history),
         )
 

@@ -25,7 +25,7 @@ Named = Callable[[str], str]
 class _Given(NamedTuple):
     call: str
     seen: str
-    saved_as: str | None
+    saved_as: str
 
 
 class Tokens:
@@ -34,37 +34,34 @@ class Tokens:
     def __init__(self) -> None:
         self._given: OrderedDict[str, _Given] = OrderedDict()
 
-    def offer(self, call: Any, preview: Preview, seen: Any, named: Named | None = None) -> PreviewOutput:
+    def offer(self, call: Any, preview: Preview, seen: Any, named: Named) -> PreviewOutput:
         """A preview with a new token.
 
         Args:
             call: the tool and its arguments without the token.
-            preview: what a person reads; it names no snapshot.
+            preview: what a person reads; its text names no snapshot.
             seen: everything that the act relies on (what stands on the disk, who runs, …), printable.
-            named: its text with the snapshot's name; None: the act saves none.
+            named: its text with the snapshot's name.
         """
         token = secrets.token_hex(16)
-        saved_as = None if named is None else new_id(time.time())
-        # Every preview has a name of its own, so what a person reads is not what is compared.
-        self._given[token] = _Given(_digest(call), _digest((preview, seen)), saved_as)
+        saved_as = new_id(time.time())
+        self._given[token] = _Given(_digest(call), _acted_on(preview, seen), saved_as)
         while len(self._given) > KEPT:
             self._given.popitem(last=False)
-        if named is not None and saved_as is not None:
-            preview = msgspec.structs.replace(preview, text=named(ref_of(saved_as)))
-        return PreviewOutput(preview=preview, token=token)
+        return PreviewOutput(preview=msgspec.structs.replace(preview, text=named(ref_of(saved_as))), token=token)
 
-    def check(self, token: str, call: Any, preview: Preview, seen: Any, named: Named | None = None) -> str | None:
+    def check(self, token: str, call: Any, preview: Preview, seen: Any, named: Named) -> str:
         """Lets the act happen once.
 
         Returns:
-            The id that the preview has promised for the snapshot; None: it promised none.
+            The id that the preview has promised for the snapshot.
 
         Raises:
             SidecarError: `stale-token` with a new preview and token in `details`, where the token is not known (any
                 more), was given for another call, or what it was given for has changed.
         """
         given = self._given.pop(token, None)
-        if given is not None and given[:2] == (_digest(call), _digest((preview, seen))):
+        if given is not None and given[:2] == (_digest(call), _acted_on(preview, seen)):
             return given.saved_as
         raise stale(self.offer(call, preview, seen, named))
 
@@ -77,6 +74,14 @@ def stale(fresh: Any) -> SidecarError:
         "Look at the new preview in details and use its token.",
         msgspec.to_builtins(fresh),
     )
+
+
+def _acted_on(preview: Preview, seen: Any) -> str:
+    """Names what would be done, and to what.
+
+    The text is not compared: it names a snapshot, and with the untouched files what has nothing to do with the act.
+    """
+    return _digest((preview.files, preview.jobs, preview.user_edits, seen))
 
 
 def _digest(value: Any) -> str:

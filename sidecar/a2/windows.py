@@ -180,20 +180,27 @@ class Windows:
         last: list[Window] = []
         if changed_at is None:
             last = _last([one for one in all_ if one.meets(since.watched)], path, is_new=is_new)
+            # Where the watch told late, whoever said that it writes the path goes before a person.
+            told = [one for one in all_ if one.names(path) or one.shows(path)]
+            last = last or [one for one in told if one.meets(since.sure)]
         else:
             for slack in (TICK_SECONDS, SLACK_SECONDS):
                 last = last or _last([one for one in all_ if one.holds(now, slack)], path, is_new=is_new)
+            # Of whom nobody had a window then: a command that shows the path, and was told of late.
+            last = last or [one for one in all_ if one.shows(path) and one.holds(now, HEAR_SECONDS)]
             if latest and not any(one.names(path) for one in last):
                 # A patch that is over wrote no later than this, whenever it was told of.
                 over = [one for one in all_ if one.names(path) and one.end is not None]
                 last = [one for one in over if one.holds(now, HEAR_SECONDS)] or last
         # One command is as likely as another, unless a patch says that it was that.
         commands = bool(last) and all(path not in (one.paths or ()) for one in last)
+        # A patch may be told of a moment after it was made. So may a command, but mostly it is told of before it runs,
+        # which counts less only than nothing but a command of another worker that happened to run.
+        late = HEAR_SECONDS if commands and not any(one.shows(path) for one in last) else TICK_SECONDS
         others = []
         for one in all_:
             if one.names(path) or one.shows(path):
-                # A command is told of before it is run; a patch may be told of a moment after it was made.
-                slack = HEAR_SECONDS if one.names(path) else TICK_SECONDS
+                slack = HEAR_SECONDS if one.names(path) else late
                 could = one.meets(min(since.sure, now)) and one.begins_by(now, slack)
             else:
                 could = commands and one.paths is None

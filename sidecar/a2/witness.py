@@ -19,9 +19,9 @@ from typing import NamedTuple
 from sidecar.a2.commands import TEXT_CHARACTERS
 from sidecar.a2.glimpses import Glimpse
 from sidecar.a2.history import EMPTY, StoredVersion
-from sidecar.a2.scene import GLANCES, KEPT_SECONDS, TOLD_SECONDS, Found, Scene
+from sidecar.a2.scene import CLOCK_SECONDS, GLANCES, TOLD_SECONDS, Found, Scene, Step
 from sidecar.a2.versions import USER
-from sidecar.a2.windows import HEAR_SECONDS, Since, Window
+from sidecar.a2.windows import HEAR_SECONDS, Window
 from sidecar.git.baseline import Baselines
 from sidecar.git.blobs import store_bytes, store_paths
 from sidecar.git.changes import changed_paths
@@ -33,9 +33,10 @@ from sidecar.model.job import Attribution, Job, now
 __all__ = ["Scene", "Witness"]
 logger = logging.getLogger(__name__)
 
-
 _KINDS = frozenset({"command", "file_change", "turn-completed", "turn-failed"})
 SUBMODULE = "160000"
+READINGS = 4
+"""How often a file whose time cannot be right is read again."""
 REST_SECONDS = 0.2
 """Between two looks that only the watch asks for, while workers write; and how many times the last look's time."""
 REST_TIMES = 9
@@ -48,18 +49,6 @@ class _Word(NamedTuple):
     number: int
     event: ParsedEvent
     read: frozenset[str]
-
-
-class _Step(NamedTuple):
-    """A content that followed the one before it."""
-
-    path: str
-    found: Found
-    since: Since
-    """Whatever was written before is in the content before it."""
-    seen_at: float
-    given: tuple[str, ...] | None
-    """Who made it, where that is known."""
 
 
 class Witness:
@@ -207,6 +196,7 @@ class Witness:
                 await self._record(scene, {}, {}, began=now())
         else:
             await self._after_command(scene, lines)
+            await self._amend(scene, word)
 
     async def _after_command(self, scene: Scene, lines: dict[str, int]) -> None:
         """Looks what a command changed; most commands change nothing, and then a watched tree is not looked at."""
@@ -218,18 +208,21 @@ class Witness:
             await self._look(lines)
 
     async def _patched(self, scene: Scene, word: _Word, lines: dict[str, int]) -> None:
-        job_id, item, paths = word.job.job_id, str(word.event.content.get("itemId", "")), _paths(word.event)
-        began = now()
+        paths, began = _paths(word.event), now()
         found = await self._contents(path for path in paths if path not in word.read)
         await self._record(scene, found, lines, began=began)
-        window = scene.windows.find(job_id, item)
-        if window is not None and (amended := scene.late(window, paths)):
-            await scene.history.add(amended, {})
-            await self._told()
+        await self._amend(scene, word)
         if any(one.oid is None for one in found.values()):
             # A move names only the old path; the new one is found by looking.
-            scene.windows.note_move(job_id, item)
+            scene.windows.note_move(word.job.job_id, str(word.event.content.get("itemId", "")))
             await self._look()
+
+    async def _amend(self, scene: Scene, word: _Word) -> None:
+        """What may be a worker's is said to be, where its words came later than the version was recorded."""
+        window = scene.windows.find(word.job.job_id, str(word.event.content.get("itemId", "")))
+        if window is not None and (amended := scene.late(window)):
+            await scene.history.add(amended, {})
+            await self._told()
 
     async def _contents(self, paths: Iterable[str]) -> dict[str, Found]:
         """What stands at paths now."""
@@ -260,17 +253,15 @@ class Witness:
             if change.new is not None and change.new.mode == SUBMODULE:
                 continue
             at = change.signature.ctime_ns / 1e9 or None
-            found[change.path] = (
-                Found("", None, at) if change.new is None else Found(change.new.mode, change.new.oid, at)
-            )
+            now_there = Found("", None, at) if change.new is None else Found(change.new.mode, change.new.oid, at)
+            found[change.path] = now_there
             old_path = change.old_path or change.path
             if change.old is not None and old_path not in scene.base:
-                entry = change.old
-                scene.base[old_path] = StoredVersion(
-                    old_path, 0, entry.oid, entry.mode, (), "seen", scene.baseline.recorded_at
-                )
+                oid, mode = change.old.oid, change.old.mode
+                scene.base[old_path] = StoredVersion(old_path, 0, oid, mode, (), "seen", scene.baseline.recorded_at)
             if change.old_path is not None:
                 found[change.old_path] = Found("", None, None)
+                scene.moved[change.path] = change.old_path
         back = [path for path in scene.history.versions if path not in found]
         found.update(await self._contents(back))
         if known_only:
@@ -279,8 +270,7 @@ class Witness:
             self.changed = {change.path for change in changes} | {one.old_path for one in changes if one.old_path}
         self._rest_until = now() + max(REST_SECONDS, REST_TIMES * (now() - began))
         await self._record(scene, found, lines or {}, began=began)
-        scene.looked_at = began
-        scene.windows.forget_before(began - KEPT_SECONDS)
+        scene.note_look(began, whole=not known_only)
 
     async def _record(
         self,
@@ -299,6 +289,8 @@ class Witness:
         """
         ended = now()  # Hearing every worker takes time, in which one of them may end.
         async with self._recording:
+            if writers is None and (dated := await self._dated(scene, found, began)) != found:
+                found, ended = dated, now()
             steps = await self._steps(scene, found, (began, ended), writers)
             if any(step.given is None for step in steps):
                 await self._hear(scene, steps)
@@ -310,16 +302,27 @@ class Witness:
         if new:
             await self._told()
 
+    async def _dated(self, scene: Scene, found: dict[str, Found], began: float) -> dict[str, Found]:
+        """What was found, read again where a file's time is not that of its change; without one if it stays so."""
+        await self._learn_base(scene, found)
+        wrong = scene.misdated(found, began)
+        for _ in range(READINGS if set(wrong) - set(scene.moved) else 0):
+            await asyncio.sleep(CLOCK_SECONDS)
+            found = found | await self._contents(wrong)
+            if not (wrong := scene.misdated(found, began)):
+                break
+        return found | {path: found[path]._replace(changed_at=None) for path in wrong}
+
     async def _steps(
         self, scene: Scene, found: dict[str, Found], read: tuple[float, float], writers: tuple[str, ...] | None
-    ) -> list[_Step]:
+    ) -> list[Step]:
         """The contents that are not what stood there before, in their order: those of glimpses, then what was found."""
         glimpses: dict[str, list[Glimpse]] = {
             path: scene.glimpses.pop(path) for path in [*scene.glimpses] if path not in found
         }
         glimpses |= {path: scene.glimpses_before(path, one, *read) for path, one in found.items()}
         await self._learn_base(scene, glimpses)
-        steps: list[_Step] = []
+        steps: list[Step] = []
         for path, before in glimpses.items():
             known = scene.now_known(path)
             if path not in found and known.oid is None and not any(one.named for one in before):
@@ -328,13 +331,15 @@ class Witness:
             for one in before:
                 if not (one.is_blob(oid) and one.mode == mode) and scene.is_fresh(path, one.changed_at):
                     oid, mode = await asyncio.to_thread(self._store, one.data), one.mode
-                    since = scene.since(path, read_at)
-                    steps.append(_Step(path, Found(mode, oid, one.changed_at), since, one.ended, None))
+                    content = Found(mode, oid, one.changed_at)
+                    if scene.misdated({path: content}, one.began):
+                        content = content._replace(changed_at=None)
+                    steps.append(Step(path, content, scene.since(path, read_at), one.ended, None))
                 read_at = max(read_at, one.began)
             last = found.get(path)
             if last is not None and not scene.is_overtaken(path, last, read[0]):
                 if (last.oid, last.oid and last.mode) != (oid, oid and mode):
-                    steps.append(_Step(path, last, scene.since(path, read_at), read[1], writers))
+                    steps.append(Step(path, last, scene.since(path, read_at), read[1], writers))
                 read_at = max(read_at, read[0])
             scene.note_read(path, read_at)
         scene.note_recent(step.path for step in steps)
@@ -344,7 +349,7 @@ class Witness:
         with self._repository.plumbing() as git:
             return store_bytes(git, data)
 
-    async def _hear(self, scene: Scene, steps: list[_Step]) -> None:
+    async def _hear(self, scene: Scene, steps: list[Step]) -> None:
         """Reads what every worker says, and waits until what it may have to say of these contents is there."""
         # A worker says what it begins to write before it writes; on a busy machine that may not be read yet.
         until = 0.0
@@ -358,7 +363,7 @@ class Witness:
             await asyncio.sleep(wait)
             await self._catch_up()
 
-    def _version(self, scene: Scene, step: _Step, later: Iterable[_Step]) -> StoredVersion:
+    def _version(self, scene: Scene, step: Step, later: Iterable[Step]) -> StoredVersion:
         """The version that a content is, with whoever can have made it."""
         path, one = step.path, step.found
         if step.given is not None:

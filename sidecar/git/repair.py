@@ -30,10 +30,10 @@ ATTEMPTS = 3
 class Repaired(NamedTuple):
     """What a repair did."""
 
-    snapshot: Snapshot | None
-    """What was there before; None: nothing had to be changed."""
+    snapshot: Snapshot
+    """What was there before, also where nothing had to be changed."""
     journal_id: str | None
-    """Which part of the trash holds the displaced files."""
+    """Which part of the trash holds the displaced files; None: nothing had to be changed."""
     changed: tuple[str, ...]
     unchanged: tuple[str, ...]
     """Were already as they were to be."""
@@ -81,6 +81,7 @@ class Repairs:
         reason: str,
         expected: Mapping[str, Signature] | None = None,
         saved_as: str | None = None,
+        also: Iterable[str] = (),
     ) -> Repaired:
         """Brings these paths back to the baseline; what was not there is removed.
 
@@ -88,6 +89,7 @@ class Repairs:
             reason: for the snapshot.
             expected: what a person was shown; a path that is something else by now raises `Moved`.
             saved_as: the id that the snapshot before is to have, if it is free.
+            also: paths that stay as they are and are saved too.
         """
         with open_work(self._repository, self._state_dir) as work, work.state.lock():
             held = self._baselines.held_in(work, baseline, paths)
@@ -102,7 +104,7 @@ class Repairs:
             }  # fmt: skip
             return _apply(
                 work, targets, kept, reason, wanted=wanted, attributes=baseline.tree, expected=expected,
-                saved_as=saved_as,
+                saved_as=saved_as, also=also,
             )  # fmt: skip
 
     def restore(
@@ -207,6 +209,7 @@ def _apply(
     expected: Mapping[str, Signature] | None,
     index: str | None = None,
     saved_as: str | None = None,
+    also: Iterable[str] = (),
 ) -> Repaired:
     for path, target in list(targets.items()):
         # A file that is put back was no repository's when it was stored, whatever a worker has made around it since.
@@ -221,7 +224,7 @@ def _apply(
     more = {} if index is None else {"indexAfter": staged_digest(work, blob=index)}
     for attempt in range(ATTEMPTS):
         snapshot, manifest = capture(
-            work, reason, targets, index=index is not None, more=more, saved_as=saved_as
+            work, reason, {*targets, *also}, index=index is not None, more=more, saved_as=saved_as
         )  # fmt: skip
         entries = manifest.entries
         if bad := [path for path in targets if entries[path].problem]:
@@ -236,8 +239,7 @@ def _apply(
         needed = {path: target for path, target in targets.items() if not _is(entries[path], target)}
         unchanged = tuple(sorted(set(targets) - set(needed)))
         if not needed and index is None:
-            _forget(work, snapshot)
-            return Repaired(None, None, (), unchanged, kept, None)
+            return Repaired(snapshot, None, (), unchanged, kept, None)
         signatures: dict[str, Signature | None] = {
             # A file that never held still would not be as captured either; what is written into it is saved late.
             path: None if attempt == ATTEMPTS - 1 or entries[path].unstable else entries[path].signature

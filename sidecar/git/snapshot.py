@@ -65,16 +65,19 @@ class Snapshots:
         self._repository = repository
         self._state_dir = state_dir
 
-    def capture(self, reason: str, paths: Iterable[str] | None = None, *, large: Large = "store") -> Snapshot:
+    def capture(
+        self, reason: str, paths: Iterable[str] | None = None, *, large: Large = "store", saved_as: str | None = None
+    ) -> Snapshot:
         """Saves what stands in the work tree.
 
         Args:
             reason: for people.
             paths: only these, whatever stands there or not; None: all that no commit holds, and the index.
             large: what to do with files above `LARGE_BYTES`.
+            saved_as: see `save`.
         """
         with open_work(self._repository, self._state_dir) as work:
-            return capture(work, reason, paths, large=large)[0]
+            return capture(work, reason, paths, large=large, saved_as=saved_as)[0]
 
     def all(self) -> list[Snapshot]:
         """All snapshots of this work tree, oldest first."""

@@ -29,8 +29,8 @@ _OBVIOUS: dict[str, Callable[[Any], bool]] = {
     "default": lambda value: value is False,
 }
 """What a model would not do otherwise."""
-_UNAVAILABLE = frozenset({"isolation"})
-"""Fields that the server takes in one form only, their default."""
+_NOT_LISTED = frozenset({"isolation", "order"})
+"""Fields that the server takes all the same: one has no form but its default, the other is a person's wish."""
 
 
 def find(name: str) -> Tool | None:
@@ -68,7 +68,7 @@ def input_schema(full: dict[str, Any], shown: tuple[str, ...] | None = None) -> 
 
     Unknown fields stay forbidden, except where only some are `shown`.
     """
-    names = [name for name in full["properties"] if name not in _UNAVAILABLE and (shown is None or name in shown)]
+    names = [name for name in full["properties"] if name not in _NOT_LISTED and (shown is None or name in shown)]
     small: dict[str, Any] = {**full, "properties": {name: _input(full["properties"][name]) for name in names}}
     if shown is not None:
         del small["additionalProperties"]

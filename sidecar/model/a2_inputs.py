@@ -10,6 +10,8 @@ from sidecar.model import limits
 from sidecar.model.conflict import Strategy
 from sidecar.model.inputs import JobId, ToolInput
 
+RerunOrder = Literal["spawned", "given"]
+"""Whether jobs run again in the order of their spawn, or in that of their ids in the call."""
 Token = Annotated[
     str,
     Meta(min_length=1, max_length=128, description="From the preview of the same call; without it nothing is changed."),
@@ -74,6 +76,7 @@ class RollbackInput(ToolInput, frozen=True):
 
 class RerunInput(ToolInput, frozen=True):
     job_ids: JobIds | UnsetType = UNSET
+    order: Annotated[RerunOrder, Meta(description="spawned: the first job first; given: as in jobIds.")] = "spawned"
     token: Token | UnsetType = UNSET
 
 

@@ -29,6 +29,7 @@ class HeadMoved(ToolOutput, frozen=True, rename={"from_": "from", "to": "to"}):
 
 class WorkerCommit(ToolOutput, frozen=True):
     job_id: str
+    label: str
     commit: str
 
 

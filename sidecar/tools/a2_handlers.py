@@ -70,7 +70,7 @@ async def rollback(caller: Caller, asked: RollbackInput) -> PreviewOutput | Acte
 
 
 async def rerun(caller: Caller, asked: RerunInput) -> PreviewOutput | RerunOutput:
-    return await _a2(caller).plans.rerun(untyped(asked.job_ids), untyped(asked.token), caller.client)
+    return await _a2(caller).plans.rerun(untyped(asked.job_ids), asked.order, untyped(asked.token), caller.client)
 
 
 async def snapshots(caller: Caller, asked: SnapshotsInput) -> SnapshotsOutput:

@@ -262,7 +262,7 @@ async def test_every_preview_has_a_snapshot_name_of_its_own(repo: Path) -> None:
         assert promised(first) != promised(second)
         done = await round_.call("codex_rollback", token=first["token"])
         assert [done["snapshotId"]] == snapshots(repo) == [promised(first)]
-        # The way back saves one, too; as soon as everything is back there is nothing to move, and nothing is named.
+        # The way back saves one, too; and another where everything is back already and there is nothing to move.
         asked = {"snapshotId": done["snapshotId"]}
         back, other = [await round_.call("codex_restore", **asked) for _ in range(2)]
         restored = await round_.call("codex_restore", **asked, token=back["token"])
@@ -272,10 +272,9 @@ async def test_every_preview_has_a_snapshot_name_of_its_own(repo: Path) -> None:
             await round_.call("codex_restore", **asked, token=other["token"])
         idle = caught.value.details
         assert "Every file is as the snapshot has it." in idle["preview"]["text"]
-        assert "saved first" not in idle["preview"]["text"]
         nothing = await round_.call("codex_restore", **asked, token=idle["token"])
-        assert (nothing["snapshotId"], nothing["files"]) == (None, [])
-        assert len(snapshots(repo)) == 2
+        assert (nothing["snapshotId"], nothing["files"]) == (promised(idle), [])
+        assert set(snapshots(repo)) == {promised(first), promised(back), promised(idle)}
 
 
 async def test_a_name_that_is_taken_by_now_is_replaced_and_the_answer_tells_the_true_one(repo: Path) -> None:
@@ -293,24 +292,28 @@ async def test_a_name_that_is_taken_by_now_is_replaced_and_the_answer_tells_the_
         ]
 
 
-async def test_what_moves_nothing_names_no_snapshot(repo: Path) -> None:
+async def test_what_moves_nothing_saves_a_snapshot_all_the_same(repo: Path) -> None:
     async with open_round(repo) as round_:
         _, two, conflict = await collide(round_, repo)
         (repo / "app.py").chmod(0o644)
         stands = {"conflictId": conflict["conflictId"], "strategy": "keep", "jobId": two["jobId"]}
         preview = await round_.call("codex_resolve", **stands)
-        assert preview["preview"]["text"] == "app.py becomes w2's version. It already is: no file is changed."
+        assert preview["preview"]["text"].startswith(
+            "app.py becomes w2's version. It already is: no file is changed. A snapshot is saved first: refs/"
+        )
         (repo / "app.py").chmod(0o755)
         promised(await round_.call("codex_resolve", **stands))
         (repo / "app.py").chmod(0o644)
-        asked = {"conflictId": conflict["conflictId"], "strategy": "reconcile"}
-        assert "snapshot" not in (await round_.call("codex_resolve", **asked))["preview"]["text"]
         # That the file was touched makes the first token stale, and nothing else.
         with pytest.raises(SidecarError) as caught:
             await round_.call("codex_resolve", **stands, token=preview["token"])
-        assert caught.value.details["preview"] == preview["preview"]
-        done = await round_.call("codex_resolve", **stands, token=caught.value.details["token"])
-        assert (done["snapshotId"], done["files"], snapshots(repo)) == (None, [], [])
+        fresh = caught.value.details
+        assert fresh["preview"] | {"text": ""} == preview["preview"] | {"text": ""}
+        done = await round_.call("codex_resolve", **stands, token=fresh["token"])
+        assert ([done["snapshotId"]], done["files"]) == (snapshots(repo), [])
+        assert done["snapshotId"] == promised(fresh)
+        held = git(repo, "show", f"refs/codex-sidecar/snapshots/{done['snapshotId']}:files/app.py")
+        assert held == (repo / "app.py").read_text()
         assert await round_.conflicts() == []
 
 
@@ -330,6 +333,26 @@ async def test_rerun_runs_the_jobs_again_one_by_one_and_tells_what_changed(repo:
         assert (starts[1].started_at or 0) >= (starts[0].finished_at or 1e18)
         assert (repo / "app.py").read_text() == TEXT.replace("line 4\n", "four by w2\n")
         assert await round_.conflicts() == []
+
+
+async def test_rerun_keeps_the_order_that_is_given(repo: Path) -> None:
+    async with open_round(repo) as round_:
+        jobs = [await round_.write(word, {"sh": f"echo {word} >> app.py"}, report("app.py")) for word in ("one", "two")]
+        assert await round_.ended(*jobs) == ["done", "done"]
+        one, two = (job["jobId"] for job in jobs)
+        with pytest.raises(SidecarError, match="goes with jobIds"):
+            await round_.call("codex_rerun", order="given")
+        other = await round_.call("codex_rerun", jobIds=[two, one])
+        assert "re-run w1, then w2?" in other["preview"]["text"], "the first spawned first, unless asked otherwise"
+        preview = await round_.call("codex_rerun", jobIds=[two, one], order="given")
+        assert "re-run w2, then w1?" in preview["preview"]["text"]
+        with pytest.raises(SidecarError) as caught:
+            await round_.call("codex_rerun", jobIds=[two, one], order="given", token=other["token"])
+        assert caught.value.kind == "stale-token"
+        again = await round_.call("codex_rerun", jobIds=[two, one], order="given", token=preview["token"])
+        assert [job["replaces"] for job in again["jobs"]] == [two, one]
+        assert await round_.ended(*again["jobs"]) == ["done", "done"]
+        assert (repo / "app.py").read_text() == TEXT + "two\none\n"
 
 
 async def test_a_person_and_a_worker(repo: Path) -> None:

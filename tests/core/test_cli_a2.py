@@ -150,12 +150,12 @@ class Tool:
         )
         if "token" not in arguments:
             self.previews += 1
-            return msgspec.to_builtins(self.tokens.offer(tool, preview, self.world))
+            return msgspec.to_builtins(self.tokens.offer(tool, preview, self.world, lambda _: preview.text))
         if self._restless:
             self._restless -= 1
             self.world += 1
             preview = msgspec.structs.replace(preview, text=f"Undo {self.world}?")
-        self.tokens.check(arguments["token"], tool, preview, self.world)
+        self.tokens.check(arguments["token"], tool, preview, self.world, lambda _: preview.text)
         self.acted.append(self.world)
         return {"snapshotId": "s1", "files": ["a"], "kept": {}}
 

@@ -61,21 +61,20 @@ def test_roll_back_says_what_it_did(it: Bench, baseline: Baseline) -> None:
     assert index_bytes(it.top) == index
     assert git(it.top, "status", "--porcelain") == " M d/e.txt\n"
     assert not (it.top / "new").exists()
-    assert done.snapshot is not None
     assert done.snapshot.reason == "roll back w1 and w2"
     assert [trash.journal_id for trash in it.repairs.trash()] == [done.journal_id]
     assert it.repairs.trash()[0].paths == ("a.txt", "new/n.txt")
-    # Nothing more to do leaves no trace.
-    again = it.repairs.rollback(baseline, paths, reason="again")
-    assert (again.snapshot, again.journal_id, again.changed) == (None, None, ())
-    assert len(it.snapshots.all()) == 1
+    # Where nothing is left to do a snapshot is saved all the same: whoever asked is told its id in any case.
+    again = it.repairs.rollback(baseline, paths, reason="again", also=["d/e.txt"])
+    assert (again.journal_id, again.changed) == (None, ())
+    assert [one.id for one in it.snapshots.all()] == [done.snapshot.id, again.snapshot.id]
+    assert set(it.snapshots.read(again.snapshot.id)[1].entries) == {*paths, "d/e.txt"}
     assert it.repairs.empty_trash() == []
     assert it.repairs.trash() == []
 
 
 def test_restore_of_some_paths(it: Bench, baseline: Baseline) -> None:
     done = it.repairs.rollback(baseline, worked(it), reason="back")
-    assert done.snapshot is not None
     again = it.repairs.restore(done.snapshot.id, ["a.txt", "c.txt"], reason="only one")
     assert (again.changed, again.kept) == (("a.txt",), {"c.txt": "the snapshot does not hold it"})
     assert git(it.top, "status", "--porcelain") == " M a.txt\n"
@@ -148,20 +147,19 @@ def test_a_repair_that_begins_anew_keeps_the_promised_id(
     wanted = new_id(0)
     done = it.repairs.rollback(baseline, ["a.txt"], reason="twice", saved_as=wanted)
     assert len(captured) == 2
-    assert done.snapshot is not None
     assert done.snapshot.id == wanted
     assert [one.id for one in it.snapshots.all()] == [wanted]
     assert git(it.top, "show", f"refs/codex-sidecar/snapshots/{wanted}:files/a.txt") == "a\nw1\nafter the capture\n"
-    # Where nothing has to move the name stays free.
-    again = it.repairs.rollback(baseline, ["a.txt"], reason="nothing", saved_as=new_id(0))
-    assert (again.snapshot, len(it.snapshots.all())) == (None, 1)
+    # So does one that has nothing to move.
+    other = new_id(0)
+    again = it.repairs.rollback(baseline, ["a.txt"], reason="nothing", saved_as=other)
+    assert (again.snapshot.id, len(it.snapshots.all())) == (other, 2)
 
 
 def test_what_a_restore_would_do_is_what_it_does(it: Bench, baseline: Baseline) -> None:
     write(it.top, "x.o", "ignored\n")
     paths = worked(it)
     done = it.repairs.rollback(baseline, paths, reason="back")
-    assert done.snapshot is not None
     assert it.repairs.restores(done.snapshot.id) == (paths, False)
     # Another file with the same content is no difference, another mode is one.
     write(it.top, "a.txt", "a\nw1\n")
@@ -217,7 +215,6 @@ def test_a_directory_becomes_a_file_and_back(it: Bench, baseline: Baseline) -> N
     before = picture(it.top)
     done = it.repairs.rollback(baseline, paths, reason="back")
     assert git(it.top, "status", "--porcelain") == ""
-    assert done.snapshot is not None
     it.repairs.restore(done.snapshot.id, reason="undo")
     assert picture(it.top) == before
 
@@ -410,7 +407,6 @@ def test_it_works_where_the_system_cannot_exchange(
     done = it.repairs.rollback(baseline, paths, reason="plain")
     assert git(it.top, "status", "--porcelain") == ""
     assert it.repairs.trash()[0].paths == ("a.txt", "new/n.txt")
-    assert done.snapshot is not None
     it.repairs.restore(done.snapshot.id, reason="undo")
     assert picture(it.top) == before
 
@@ -478,7 +474,7 @@ def test_any_tree_goes_back_to_any_other(
     with contextlib.suppress(SidecarError):
         part = it.repairs.rollback(baseline, sorted(chosen), reason="some")
     now = files_of(picture(top))
-    if part is None or part.snapshot is None:
+    if part is None:
         assert picture(top) == worked
     else:
         assert {path: now.get(os.fsencode(path)) for path in chosen} == {
@@ -490,6 +486,5 @@ def test_any_tree_goes_back_to_any_other(
         assert files_of(picture(top)) == files_of(worked)
     done = it.repairs.rollback(baseline, PATHS, reason="all")
     assert files_of(picture(top)) == start
-    if done.snapshot is not None:
-        it.repairs.restore(done.snapshot.id, reason="undo")
-        assert files_of(picture(top)) == files_of(worked)
+    it.repairs.restore(done.snapshot.id, reason="undo")
+    assert files_of(picture(top)) == files_of(worked)

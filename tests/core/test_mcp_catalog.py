@@ -66,7 +66,7 @@ def test_the_listed_input_is_no_stricter_than_the_server_and_keeps_what_a_model_
     jsonschema.Draft202012Validator.check_schema(small)
     assert small["additionalProperties"] is False
     assert small.get("required", []) == full["required"]
-    assert list(small.get("properties", {})) == [field for field in full["properties"] if field != "isolation"]
+    assert list(small.get("properties", {})) == [one for one in full["properties"] if one not in ("isolation", "order")]
     for field, one in small.get("properties", {}).items():
         whole = full["properties"][field]
         for key, value in one.items():
@@ -81,9 +81,10 @@ def test_the_listed_input_is_no_stricter_than_the_server_and_keeps_what_a_model_
             assert one["items"] == {"type": whole["items"]["type"]}
 
 
-def test_the_field_that_is_not_listed_has_one_form_only() -> None:
-    # It is served with its default, so leaving it out costs a model nothing.
+def test_the_fields_that_are_not_listed_have_a_default() -> None:
+    # They are served all the same, so leaving them out costs a model nothing.
     assert table.BY_NAME["codex_spawn"].input_schema["properties"]["isolation"]["default"] == "shared"
+    assert table.BY_NAME["codex_rerun"].input_schema["properties"]["order"]["default"] == "spawned"
 
 
 @pytest.mark.parametrize("tool", TOOLS, ids=name)

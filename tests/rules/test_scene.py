@@ -9,7 +9,8 @@ import pytest
 
 from sidecar.a2.glimpses import GLIMPSE_BYTES, Glimpse, glimpse
 from sidecar.a2.history import EMPTY, History, StoredVersion
-from sidecar.a2.scene import KEPT_SECONDS, LATE_SECONDS, TOLD_SECONDS, Found, Scene
+from sidecar.a2.scene import CLOCK_SECONDS, KEPT_SECONDS, LATE_SECONDS, TOLD_SECONDS, Found, Scene
+from sidecar.a2.versions import USER
 from sidecar.a2.windows import Window
 from sidecar.git.baseline import Baseline
 
@@ -73,11 +74,57 @@ def test_up_to_when_everything_is_known() -> None:
 def test_a_patch_that_no_version_can_be_is_part_of_those_of_its_time() -> None:
     patch = Window("w2", "p", frozenset({"a"}), 10, 12)
     early, near, after = version(1, "w1", at=10 - KEPT_SECONDS - 1), version(2, "w1", at=9.5), version(3, "w1", at=13)
-    (amended,) = scene(early, near, after).late(patch, ["a"])
+    (amended,) = scene(early, near, after).late(patch)
     assert (amended.seq, amended.writers, amended.attribution) == (2, ("w1", "w2"), "ambiguous")
-    assert scene(near, version(4, "w2", at=11)).late(patch, ["a"]) == []
-    assert scene(near, version(4, "w2", at=30, oid=None)).late(patch, ["a"]) == [], "it took the file away"
-    assert scene(version(2, at=9.5)).late(patch, ["a"]) == [], "what a repair wrote is nobody's"
+    assert scene(near, version(4, "w2", at=11)).late(patch) == []
+    assert scene(near, version(4, "w2", at=30, oid=None)).late(patch) == [], "it took the file away"
+    assert scene(version(2, at=9.5)).late(patch) == [], "what a repair wrote is nobody's"
+
+
+def test_a_command_that_shows_the_file_and_was_told_of_late_may_have_made_what_nobody_else_did() -> None:
+    command = Window("w2", "c", None, 10, 12, text="printf x > a")
+    persons = version(2, USER, at=9.8)
+    (amended,) = scene(version(1, USER, at=10 - LATE_SECONDS - 1), persons, version(3, "w1", at=9.9)).late(command)
+    assert (amended.seq, amended.writers, amended.attribution) == (2, (USER, "w2"), "ambiguous")
+    assert scene(persons, version(3, "w2", at=11)).late(command) == [], "its own is known"
+    assert scene(persons).late(Window("w2", "c", None, 10, 12, text="cat a")) == [], "it only reads"
+    saved = scene(persons)
+    saved.saves["a"] = 9.8
+    assert saved.late(command) == [], "an editor said who saved it"
+
+
+def test_a_time_before_something_else_was_read_is_not_that_of_the_change() -> None:
+    def misdated(one: Found, *versions: StoredVersion) -> bool:
+        made = scene(*versions)
+        made.looked_at = 12.0
+        made.note_read("a", 20.0)
+        return made.misdated({"a": one}, 25.0) == ["a"]
+
+    cut, known = "b" * 40, version(1, "w1", at=10)
+    assert misdated(Found("100644", cut, 10.0), known)
+    assert not misdated(Found("100644", cut, 20.0 - CLOCK_SECONDS / 2), known), "a clock ticks in steps"
+    assert not misdated(Found("100644", cut, 21.0), known)
+    assert not misdated(Found("100644", known.oid, 10.0), known), "nothing else was read there"
+    assert not misdated(Found("", None, None), known)
+    assert not misdated(Found("100644", cut, 10.0)), "it was new, and looks may have left it out"
+
+
+def test_a_time_before_a_glimpse_of_something_else_is_not_that_of_the_change() -> None:
+    made = scene(version(1, "w1", at=7))
+    made.glimpses["a"] = [seen("x", 10, 15)]
+    assert made.misdated({"a": Found("100644", "b" * 40, 10.0)}, 20.0) == ["a"]
+    assert made.misdated({"a": Found("100644", "b" * 40, 10.0)}, 15.5) == [], "the glimpse may be the newer one"
+
+
+def test_a_file_of_a_renamed_directory_keeps_the_time_that_it_had_before_the_run() -> None:
+    made = scene()
+    assert made.misdated({"a": Found("100644", "b" * 40, 1.0)}, 20.0) == []
+    made.moved["a"] = "old"
+    assert made.misdated({"a": Found("100644", "b" * 40, 1.0)}, 20.0) == ["a"]
+    made.note_look(10.0, whole=False)
+    assert made.misdated({"a": Found("100644", "b" * 40, 8.0)}, 20.0) == [], "it may have been left out"
+    made.note_look(10.0, whole=True)
+    assert made.misdated({"a": Found("100644", "b" * 40, 8.0)}, 20.0) == ["a"]
 
 
 def test_more_that_is_known_of_a_version_takes_its_place() -> None:

@@ -104,6 +104,20 @@ def test_a_patch_may_be_printed_a_moment_after_it_was_made() -> None:
     assert writers(windows, "a", 10 - HEAR_SECONDS - 0.05) == ["w2"]
 
 
+def test_a_command_may_be_printed_a_moment_after_it_was_begun() -> None:
+    """What a patch left was read at 12, so nothing that is met later is the patching worker's."""
+    overwrites = command("w2", 20.12, None, "(seq 16; echo two) > a")
+    windows = make(patch("w1", "a", 10, 11), overwrites)
+    assert writers(windows, "a", 20, since=12) == ["w2"]
+    assert writers(windows, "a", 20 - HEAR_SECONDS, since=12) == [], "a person's"
+    assert writers(make(command("w2", 20.12, None, "make")), "a", 20, since=12) == [], "it does not show the file"
+    runs = command("w1", 15, None, "make test")
+    assert writers(make(runs, overwrites), "a", 20, since=12) == ["w1", "w2"], "the one just happened to run"
+    shows = command("w1", 15, None, "sleep 5; echo > a")
+    assert writers(make(shows, overwrites), "a", 20, since=12) == ["w1"]
+    assert writers(make(patch("w1", "a", 19.9, 20.1), overwrites), "a", 20, since=12) == ["w1"]
+
+
 def test_a_patch_that_is_over_goes_before_a_command_although_it_was_told_of_late() -> None:
     windows = make(patch("w1", "a", 10.05, 10.06), command("w2", 5, 20))
     assert windows.writers("a", 10, Since(9, 9), is_new=False, latest=True).jobs == ["w1"]
@@ -116,6 +130,16 @@ def test_a_file_that_is_gone_was_taken_by_whoever_could_since_the_last_look() ->
     windows = make(command("w1", 10, 20), command("w2", 30, 40))
     assert writers(windows, "a", None, since=25) == ["w2"]
     assert writers(windows, "a", None, since=15) == ["w1", "w2"]
+
+
+def test_what_the_watch_told_of_late_is_not_a_persons_where_a_worker_said_that_it_writes_the_file() -> None:
+    late = Since(sure=14, watched=21)
+    for window in (command("w1", 10, 20, "mv a b"), patch("w1", "a", 10, 20)):
+        assert make(window).writers("a", None, late, is_new=False) == (["w1"], True)
+    both = make(command("w1", 10, 20, "mv a b"), command("w2", 30, None, "make"))
+    assert both.writers("a", None, late, is_new=False).last
+    found = make(command("w1", 10, 20, "cat a"), command("w2", 10, 20, "make"))
+    assert found.writers("a", None, late, is_new=False) == ([], False)
 
 
 def test_a_moving_patch_may_have_made_a_file_that_it_did_not_name() -> None:

@@ -22,7 +22,8 @@ from tests.support.codex_collision import (
     task,
 )
 from tests.support.codex_editor import Editor, open_editor
-from tests.support.lsp_conflicts import edit_file, open_file
+from tests.support.lsp import eventually
+from tests.support.lsp_conflicts import edit_file, open_file, problems
 from tests.support.raw import no_service_left
 from tests.support.repo import git, make_repo
 
@@ -53,15 +54,16 @@ async def test_a_worker_writes_what_a_person_is_editing_and_the_person_saves(edi
     (job,) = await editor.spawn(
         task("work", change_line(4, "four by w1"), report("Four.", PATH, **at_mark(repo, "enough")))
     )
-    shown = await editor.shown("user-edit", "warning")
+    shown = await editor.shown("user-edit", "information")
     assert shown["data"] == {"conflictId": None, "path": PATH, "jobs": [job]}
+    assert shown["range"]["start"]["line"] == 3
     assert await editor.status(job) == "running", "the warning comes while the worker is still at it"
     assert editor.text() == FIRST
     assert await editor.conflicts() == [], "what is in a buffer only is no conflict yet"
 
     editor.save(MINE)
-    shown = await editor.shown("user-edit", "information")
-    assert shown["message"].endswith("so far.")
+    await eventually(lambda: [one["message"][-7:] for one in problems(editor.client, editor.uri) or ()] == ["so far."])
+    await editor.shown("user-edit", "information")
     put_mark(repo, "enough")
     await editor.ended(job)
     shown = await editor.shown("user-edit", "warning")
@@ -85,7 +87,7 @@ async def test_a_command_writes_what_a_person_is_editing_and_the_person_gives_it
     edit_file(editor.client, editor.uri, MINE)
     command = f"mkdir -p marks && sed 's/^line 4$/four by w1/' {PATH} > marks/new && mv marks/new {PATH}"
     (job,) = await editor.spawn(task("work", {"sh": command}, report("Four.", PATH, **at_mark(repo, "enough"))))
-    shown = await editor.shown("user-edit", "warning")
+    shown = await editor.shown("user-edit", "information")
     assert shown["data"]["jobs"] == [job]
     assert await editor.status(job) == "running"
     editor.client.notify("textDocument/didClose", {"textDocument": {"uri": editor.uri}})
@@ -158,7 +160,9 @@ async def test_reports_alone_can_be_run_again(editor: Editor, repo: Path) -> Non
     (conflict,) = await editor.conflicts()
     assert (conflict["kind"], conflict["suggested"]) == ("reported-only", "rerun")
     preview, done = await editor.act("codex_resolve", conflictId=conflict["conflictId"], strategy="rerun")
-    assert (preview["files"], done["files"], done["snapshotId"]) == ([], [], None)
+    assert (preview["files"], done["files"]) == ([], [])
+    (saved,) = (await editor.call("codex_snapshots"))["snapshots"]
+    assert (done["snapshotId"], saved["files"]) == (saved["snapshotId"], 1), "the file in conflict, as it is"
     await editor.ended(*(one["jobId"] for one in done["jobs"]))
     assert editor.text() == TEXT
     await editor.cleared()

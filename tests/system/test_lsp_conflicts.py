@@ -137,10 +137,11 @@ async def test_a_worker_writes_a_file_with_unsaved_edits(repo: Path) -> None:
         job = (await client.call("codex_spawn", tasks(pause=3.0)[0]))["result"]["jobId"]
         await eventually(lambda: bool(problems(client, uri)))
         shown = (problems(client, uri) or [{}])[0]
-        assert (shown["code"], shown["severity"], shown["data"]["jobs"]) == ("user-edit", 2, [job])
+        assert (shown["code"], shown["severity"], shown["data"]["jobs"]) == ("user-edit", 3, [job])
         status = (await client.call("codex_status", {"jobId": job}))["result"]["status"]
         assert status == "running", "the warning comes while the worker is still at it"
         await client.call("codex_cancel", {"jobId": job, "force": True})
+        await eventually(lambda: [one["severity"] for one in problems(client, uri) or ()] == [2])
         client.notify("textDocument/didClose", {"textDocument": {"uri": uri}})
         await eventually(lambda: all(one["code"] != "user-edit" for one in problems(client, uri) or []))
 
