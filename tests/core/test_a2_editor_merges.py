@@ -21,9 +21,11 @@ def repo(tmp_path: Path) -> Path:
 
 
 def wrote(round_: Round, job_id: str, word: str) -> bool:
-    """Whether this worker's whole edit is known."""
+    """Whether this worker's whole edit is known, and that it is over: what comes next cannot be a part of it."""
     scene = round_.core.a2.witness.scene
-    newest = scene.history.newest("app.py") if scene is not None else None
+    if scene is None or scene.windows.any_open():
+        return False
+    newest = scene.history.newest("app.py")
     data = (round_.repo / "app.py").read_bytes()
     oid = hashlib.sha1(b"blob %d\0%s" % (len(data), data)).hexdigest()
     return f"{word}\n".encode() in data and newest is not None and (newest.writers, newest.oid) == ((job_id,), oid)
@@ -48,6 +50,8 @@ async def three(round_: Round) -> tuple[list[str], str]:
             file.write(f"{word}\n")
         # Two writes between two looks would be one; so the next one writes when this one's is known.
         await until(functools.partial(wrote, round_, job["jobId"], line), f"the edit of {job['label']}")
+        # The command is over; a look after that knows that it wrote nothing more.
+        await round_.core.a2.witness.settle()
     with gate.open("a") as file:
         file.write("end\n")
     assert await round_.ended(*jobs) == ["done", "done", "done"]

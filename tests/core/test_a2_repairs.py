@@ -74,6 +74,8 @@ class Game:
                     file.write(f"<{number}>")
                 what = f"turn {number} of {jobs[actor]['label']}"
                 await until(functools.partial(self.is_known, name, whole, jobs[actor]["jobId"]), what)
+                # The command is over; a look after that knows that it wrote nothing more.
+                await self.round.core.a2.witness.settle()
         with gate.open("a") as file:
             file.write("<end>")
         assert await self.round.ended(*jobs) == ["done"] * WORKERS
@@ -84,7 +86,9 @@ class Game:
 
     def is_known(self, name: str, whole: str, job_id: str) -> bool:
         scene = self.round.core.a2.witness.scene
-        newest = scene.history.newest(name) if scene is not None else None
+        if scene is None or scene.windows.any_open():
+            return False  # What is written next could be of the worker that has not ended this.
+        newest = scene.history.newest(name)
         oid = hashlib.sha1(b"blob %d\0%s" % (len(whole), whole.encode())).hexdigest()
         return newest is not None and (newest.oid, newest.writers) == (oid, (job_id,))
 

@@ -132,12 +132,26 @@ async def test_a_move_is_still_told_when_another_worker_has_moved_the_file_on(re
 
 async def test_the_conflict_of_a_moved_and_an_edited_file_is_that_of_a_deleted_one(repo: Path) -> None:
     async with open_round(repo) as round_:
-        await round_.call("codex_baseline")
-        steps = {"sh": "mv big.txt moved.txt; touch ../a"}, report("big.txt", "moved.txt", delay=1.0)
-        one = await round_.write("move", *steps)
-        edit = "while [ ! -e ../a ]; do sleep 0.02; done; sleep 0.5; echo mine > big.txt"
-        two = await round_.write("edit", {"sh": edit}, report("big.txt"))
-        assert await round_.ended(one, two) == ["done", "done"]
+        a2, gate = round_.core.a2, repo.parent / "gate"
+        gate.write_text("")
+
+        def when(word: str) -> dict[str, Any]:
+            return {"until": {"path": str(gate), "holds": word}}
+
+        def is_known() -> bool:
+            scene = a2.witness.scene
+            return scene is not None and not scene.windows.any_open() and "moved.txt" in scene.history.versions
+
+        one = await round_.write(
+            "move", {"sh": "mv big.txt moved.txt"}, {**report("big.txt", "moved.txt"), **when("end")}
+        )
+        two = await round_.write("edit", {"sh": "echo mine > big.txt", **when("moved")}, report("big.txt"))
+        await until(is_known, "the move is seen")
+        await a2.witness.settle()
+        gate.write_text("moved")
+        assert await round_.ended(two) == ["done"]
+        gate.write_text("end")
+        assert await round_.ended(one) == ["done"]
         found = {conflict["path"]: {job["jobId"] for job in conflict["jobs"]} for conflict in await round_.conflicts()}
         assert found == {"big.txt": {one["jobId"], two["jobId"]}}
 

@@ -126,10 +126,12 @@ async def test_what_a_command_wrote_before_it_was_printed_is_not_surely_a_person
         await a2.witness.settle()
         assert writers(round_, "app.py") == [(one["jobId"],), (USER,)]
         # Its words come now; when they were printed is known no better than 0.3 s after the deed.
+        logs = [live.log for live in round_.core.manager.live.values()]
+        for log in logs:
+            log._at_end = os.stat(repo / "app.py").st_ctime + 0.3
         printed = True
-        for live in round_.core.manager.live.values():
-            live.log._at_end = os.stat(repo / "app.py").st_ctime + 0.3
-            await live.log.catch_up()
+        for log in logs:
+            await log.catch_up()
         go(repo, "end")
         assert await round_.ended(one, two) == ["done", "done"]
         await a2.look()
