@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from sidecar.a2.messages import SHOWN_FILES, SHOWN_JOBS, Worker, count, cut, listed, one_line, who
 
@@ -130,12 +131,18 @@ def cancel_all(workers: Sequence[tuple[Worker, int]]) -> Dialog:
     return Dialog(f"Cancel {count(len(workers), 'worker')}?", "\n".join(lines), (CANCEL_ALL,))
 
 
+def clock(at: float) -> str:
+    """A time (seconds since 1970) on this machine's clock, as a list of snapshots shows it: `2026-11-25 14:02:31`."""
+    return datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
 def restore(
     taken: str,
     reason: str,
     paths: Sequence[str],
     *,
     removed: Sequence[str] = (),
+    created: Sequence[str] = (),
     user_edits: Sequence[UserEdit] = (),
     index: bool = False,
     snapshot: str | None = None,
@@ -148,14 +155,19 @@ def restore(
         reason: why it was taken, as a part of a sentence.
         paths: files that get the snapshot's contents.
         removed: those of them that the snapshot does not have, so that they go away.
+        created: those of them that are not there now, so that they come back.
         user_edits: the person's own edits that are replaced.
         index: whether the index comes back too.
         snapshot: the ref that will hold the state before; None: no name is told.
         keep_days: how long snapshots are kept.
     """
-    lines = [
-        f"Replaced in this folder: {paths_listed(paths)}." if paths else "Every file is as the snapshot has it."
-    ]  # fmt: skip
+    lines = [] if paths else ["Every file is as the snapshot has it."]
+    if replaced := [path for path in paths if path not in {*removed, *created}]:
+        lines.append(f"Replaced in this folder: {paths_listed(replaced)}.")
+    if created:
+        lines.append(
+            f"{paths_listed(created)} {'is' if len(created) == 1 else 'are'} not there now and will be created."
+        )
     if removed:
         lines.append(f"{paths_listed(removed)} did not exist then and will be removed.")
     if user_edits:

@@ -10,7 +10,6 @@ from sidecar.a2.tokens import stale
 from sidecar.git.swap import Moved
 from sidecar.git.worktree import NO_FILE
 from sidecar.model.a2_outputs import ActedOutput, Preview, PreviewFile, PreviewOutput
-from sidecar.model.job import iso
 
 if TYPE_CHECKING:
     from sidecar.a2.service import A2
@@ -27,12 +26,13 @@ async def restore(a2: A2, wanted: str, token: str | None) -> PreviewOutput | Act
     signatures = await asyncio.to_thread(a2.repairs.signatures, paths)
     differs, index = await asyncio.to_thread(a2.repairs.restores, wanted)
     removed = [path for path in differs if manifest.entries[path].signature.kind in NO_FILE]
+    created = [path for path in differs if path not in removed and signatures[path].kind in NO_FILE]
     keep_days = a2.settings().snapshots.keep_days
 
     def text(ref: str | None) -> str:
         return dialogs.restore(
-            iso(snapshot.created_at) or "", snapshot.reason, differs, removed=removed, index=index, snapshot=ref,
-            keep_days=keep_days,
+            dialogs.clock(snapshot.created_at), snapshot.reason, differs, removed=removed, created=created,
+            index=index, snapshot=ref, keep_days=keep_days,
         ).text  # fmt: skip
 
     preview = Preview(

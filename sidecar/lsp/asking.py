@@ -1,10 +1,11 @@
 """Putting questions to the person at an editor that has no dialogs of its own.
 
 The tools never ask: whatever can undo work answers a preview and a token. So that a code action of a plain client can
-carry such a tool, a command may hold one more field, which is taken off before the tool sees its arguments:
+carry such a tool, a command may hold more fields, which are taken off before the tool sees its arguments:
 
     "ask": true                     the preview becomes a question with one button, which acts with the token
     "show": "compare" | "merge"     what `codex_merge_inputs` answers is shown: as a difference, or in the file
+    "top": directory                for a client with a server for each repository; it is taken off and no more
 
 The command itself is answered at once, as the plain tool answers it; a question may stay open for as long as it likes.
 """
@@ -20,7 +21,8 @@ from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 
 from sidecar.a2 import dialogs, messages
-from sidecar.lsp.actions import ASK, SHOW, title_of
+from sidecar.git.snapshot import ref_of
+from sidecar.lsp.actions import ASK, SHOW, TOP, title_of
 from sidecar.lsp.findings import Findings
 from sidecar.lsp.links import Links
 from sidecar.lsp.options import Ui
@@ -112,6 +114,8 @@ class Asking:
             SidecarError: of the tool.
         """
         asked = dict(given)
+        if name in (*TWO_STEP, "codex_merge_inputs"):
+            asked.pop(TOP, None)
         ask = asked.pop(ASK, False) if name in TWO_STEP else False
         show = asked.pop(SHOW, None) if name == "codex_merge_inputs" else None
         if not isinstance(ask, bool):
@@ -176,5 +180,7 @@ class Asking:
         if await self._person.choice(types.MessageType.Warning, question, WRITE_MARKERS) != WRITE_MARKERS:
             return
         merged = {"conflictId": conflict_id, "text": inputs["marked"], "expectedHash": inputs["diskHash"]}
-        await table.call("codex_apply_merge", merged, self._caller)
+        done = await table.call("codex_apply_merge", merged, self._caller)
         await self._person.show(self._paths.uri(inputs["path"]), None, f"The merge is in {path}.")
+        # The tool saves and writes in one step, so the name is known only now.
+        self._person.tell(types.MessageType.Info, f"What was there before is kept as {ref_of(done['snapshotId'])}.")

@@ -65,6 +65,13 @@ class View:
             return without_text(where)
         return self.shown.range(self.shift.range(where) if self.shift else where)
 
+    def first_difference(self) -> types.Range:
+        """Where the editor first shows something else than the disk holds; the file's beginning for nowhere."""
+        if self.shown is None or self.shift is None:
+            return START
+        hunk = self.shift.hunks[0]
+        return self.shown.range(LineRange(hunk.new_start + 1, max(hunk.new_end, hunk.new_start + 1)))
+
     def line(self, row: int) -> int | None:
         """The line of the disk, from 1, that the editor shows in a row, from 0; None where it is not saved."""
         if self.shown is None:

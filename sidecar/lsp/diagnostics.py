@@ -16,12 +16,13 @@ from lsprotocol import types
 
 from sidecar.a2 import lines, messages
 from sidecar.lsp.contents import READ_BYTES_MAX, Contents, View, signature
-from sidecar.lsp.findings import Ended, Findings, in_order, places
+from sidecar.lsp.findings import Ended, Findings, as_told, in_order, places
 from sidecar.lsp.links import Links
 from sidecar.lsp.paths import Paths
 from sidecar.lsp.positions import START, Rows, Shift
-from sidecar.model.conflict import Conflict, ConflictJob, LineRange
+from sidecar.model.conflict import Conflict, ConflictJob, LineRange, severity
 from sidecar.model.errors import SidecarError
+from sidecar.model.settings import ConflictLevel
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +55,11 @@ class _Wanted:
 class Diagnoses:
     """Makes the problems of one client."""
 
-    def __init__(self, paths: Paths, contents: Contents, findings: Findings, links: Links) -> None:
+    def __init__(
+        self, paths: Paths, contents: Contents, findings: Findings, links: Links, level: Callable[[], ConflictLevel]
+    ) -> None:
+        """`level` says whether lines are told, or the file alone."""
+        self._level = level
         self._paths = paths
         self._contents = contents
         self._findings = findings
@@ -64,10 +69,11 @@ class Diagnoses:
 
     async def of_conflicts(self, path: str, conflicts: list[Conflict], run_id: str | None) -> list[types.Diagnostic]:
         """The problems of a file's conflicts; made anew where the conflicts, the file or its buffer changed."""
+        conflicts = [as_told(conflict, self._level()) for conflict in conflicts]
         view = await self._contents.view(path)
         # While a worker of it runs, its version may change and nothing else; reading versions costs a process each.
         live = time.monotonic() // LIVE_SECONDS if any(conflict.live for conflict in conflicts) else None
-        key = (list(conflicts), view.key, run_id, self._paths.uri(path), live)
+        key = (conflicts, view.key, run_id, self._paths.uri(path), live)
         if (kept := self._kept.get(path)) is not None and kept[0] == key:
             return kept[1]
         made = [await self._of_conflict(conflict, view, run_id) for conflict in conflicts]
@@ -79,8 +85,16 @@ class Diagnoses:
         self._kept = {path: kept for path, kept in self._kept.items() if path in paths}
         self._hunks = {path: kept for path, kept in self._hunks.items() if path in paths}
 
+    async def of_unsaved(self, path: str, worker: Ended) -> types.Diagnostic:
+        """That a worker has written a file with unsaved edits, where the buffer first differs from the disk."""
+        if self._level() == "files":
+            return unsaved_edit(path, worker, START)
+        return unsaved_edit(path, worker, (await self._contents.view(path)).first_difference())
+
     async def of_unclaimed(self, path: str, run_id: str | None) -> types.Diagnostic:
         """The hint at a change that nobody reported, where the file first differs from the baseline."""
+        if self._level() == "files":
+            return unclaimed_change(START)
         # Only the signature is looked at each time: there may be as many of these files as `UNCLAIMED_MAX`.
         known = await asyncio.to_thread(signature, self._paths.absolute(path))
         buffer = self._contents.buffer(path)
@@ -171,10 +185,10 @@ def unclaimed_change(where: types.Range) -> types.Diagnostic:
     )
 
 
-def unsaved_edit(path: str, worker: Ended) -> types.Diagnostic:
+def unsaved_edit(path: str, worker: Ended, where: types.Range) -> types.Diagnostic:
     return types.Diagnostic(
-        range=START,
-        severity=types.DiagnosticSeverity.Warning,
+        range=where,
+        severity=SEVERITIES[severity("user-edit", live=not worker.is_final)],
         code="user-edit",
         source=SOURCE,
         message=messages.unsaved_edit(worker),
@@ -204,6 +218,7 @@ class DiagnosticsPublisher:
         links: Links,
         dirty: set[str],
         run_id: Callable[[], str | None],
+        level: Callable[[], ConflictLevel],
         publish: Callable[[types.PublishDiagnosticsParams], None],
         drained: Callable[[], Awaitable[None]],
     ) -> None:
@@ -211,6 +226,7 @@ class DiagnosticsPublisher:
         Args:
             dirty: the files of which this client holds unsaved edits; it is looked at again in every round.
             run_id: names the open run.
+            level: with `off` there are no problems.
         """
         self._findings = findings
         self._paths = paths
@@ -218,6 +234,7 @@ class DiagnosticsPublisher:
         self._links = links
         self._dirty = dirty
         self._run_id = run_id
+        self._level = level
         self._publish = publish
         self._drained = drained
         self._news = asyncio.Event()
@@ -262,6 +279,8 @@ class DiagnosticsPublisher:
 
     def _collect(self) -> dict[str, _Wanted]:
         wanted: dict[str, _Wanted] = {}
+        if self._level() == "off":
+            return wanted
         for path, worker in self._findings.unsaved().items():
             if path in self._dirty:
                 wanted.setdefault(path, _Wanted()).unsaved = worker
@@ -274,7 +293,7 @@ class DiagnosticsPublisher:
     async def _of_file(self, path: str, wanted: _Wanted) -> list[types.Diagnostic]:
         found = []
         if wanted.unsaved is not None:
-            found.append(unsaved_edit(path, wanted.unsaved))
+            found.append(await self._diagnoses.of_unsaved(path, wanted.unsaved))
         if wanted.conflicts:
             found += await self._diagnoses.of_conflicts(path, wanted.conflicts, self._run_id())
         if wanted.unclaimed:
@@ -284,7 +303,7 @@ class DiagnosticsPublisher:
     async def _reports(self) -> dict[str, list[types.Diagnostic]]:
         """On the transcript of each job, which is what a person needs to see then."""
         found: dict[str, list[types.Diagnostic]] = {}
-        for job in self._findings.missing_reports():
+        for job in self._findings.missing_reports() if self._level() != "off" else ():
             try:
                 uri = await self._links.transcript(job.job_id, job.label, job.title)
             except SidecarError as exc:

@@ -8,6 +8,7 @@ codex-sidecar:/w1-add-retries.md?job=ID             the transcript; the path is 
 codex-sidecar:/w1-add-retries-result.md?job=ID&view=result
 codex-sidecar:/Codex Sidecar Setup.md?view=setup
 codex-sidecar:/src/app.py?snapshot=ID               the content that a snapshot holds
+codex-sidecar:/Commit 9abcdef.diff?commit=ID        a commit's message and its changes
 codex-sidecar:/src/app.py?draft=CONFLICT            a merge that could not be written, as long as the client is there
 """
 
@@ -77,7 +78,12 @@ class Draft:
     conflict_id: str
 
 
-Document = Version | Difference | TranscriptOf | ResultOf | Setup | InSnapshot | Draft
+@dataclass(frozen=True)
+class Commit:
+    commit: str
+
+
+Document = Version | Difference | TranscriptOf | ResultOf | Setup | InSnapshot | Draft | Commit
 
 SETUP_NAME = "Codex Sidecar Setup.md"
 
@@ -114,6 +120,10 @@ def snapshot_uri(path: str, snapshot_id: str) -> str:
     return _uri(path, {"snapshot": snapshot_id})
 
 
+def commit_uri(commit: str) -> str:
+    return _uri(f"Commit {commit[:7]}{DIFF_SUFFIX}", {"commit": commit})
+
+
 def draft_uri(path: str, conflict_id: str) -> str:
     return _uri(path, {"draft": conflict_id})
 
@@ -143,6 +153,8 @@ def parse(uri: str) -> Document:
         return ResultOf(asked["job"]) if asked.get("view") == "result" else TranscriptOf(asked["job"])
     if asked.get("view") == "setup":
         return Setup()
+    if "commit" in asked:
+        return Commit(asked["commit"])
     if path and "snapshot" in asked:
         return InSnapshot(path, asked["snapshot"])
     if path and "draft" in asked:
@@ -181,6 +193,8 @@ class Library:
             return await self._pages.setup()
         if isinstance(document, InSnapshot):
             return as_text(await self._pages.in_snapshot(document.path, document.snapshot_id))
+        if isinstance(document, Commit):
+            return as_text(await self._pages.commit(document.commit))
         if isinstance(document, Draft):
             return self._draft(document)
         if document.run and self.run_id and document.run != self.run_id:

@@ -79,7 +79,7 @@ class EventsPublisher:
             return True
         if page["events"]:
             self._cursors[job_id] = page["nextCursor"]
-            self._notify(METHOD, {"jobId": job_id, "events": page["events"], "nextCursor": page["nextCursor"]})
+            self._notify(METHOD, {name: page[name] for name in ("jobId", "label", "events", "nextCursor")})
             if not page["done"]:
                 self._fresh.add(job_id)
             await asyncio.sleep(limits.EVENTS_INTERVAL_SECONDS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from lsprotocol import types
 
 from sidecar.lsp.flows.actions import act
@@ -58,7 +59,8 @@ def _life(server: SidecarServer) -> None:
     @server.feature(OWNERS)
     async def owners(params: Any) -> dict[str, Any]:
         uri = _text(params, "uri")
-        return {"owners": [] if server.surfaces is None else await server.surfaces.owners(uri)}
+        found = [] if server.surfaces is None else await server.surfaces.attribution.owners(uri)
+        return {"owners": msgspec.to_builtins(found)}
 
 
 def _buffers(server: SidecarServer) -> None:
@@ -77,6 +79,7 @@ def _buffers(server: SidecarServer) -> None:
     def saved(params: types.DidSaveTextDocumentParams) -> None:
         if server.surfaces is not None:
             server.surfaces.buffers.saved(params.text_document.uri)
+            server.surfaces.attribution.touch()
 
     @server.feature(types.TEXT_DOCUMENT_DID_CLOSE)
     def closed(params: types.DidCloseTextDocumentParams) -> None:
@@ -98,6 +101,12 @@ def _answers(server: SidecarServer) -> None:
         if server.surfaces is None:
             return None
         return await server.surfaces.hover(params.text_document.uri, params.position.line)
+
+    @server.feature(types.TEXT_DOCUMENT_INLAY_HINT, types.InlayHintOptions(resolve_provider=False))
+    async def inlay_hints(params: types.InlayHintParams) -> list[types.InlayHint]:
+        if server.surfaces is None:
+            return []
+        return await server.surfaces.attribution.hints(params.text_document.uri, params.range)
 
     @server.feature(types.WORKSPACE_TEXT_DOCUMENT_CONTENT)
     async def content(params: types.TextDocumentContentParams) -> types.TextDocumentContentResult:

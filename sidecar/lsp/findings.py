@@ -8,9 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
+import msgspec
+
 from sidecar.a2.messages import Worker
 from sidecar.model.conflict import Conflict, ConflictJob, LineRange, united
 from sidecar.model.job import Attribution
+from sidecar.model.settings import ConflictLevel
 
 if TYPE_CHECKING:
     from sidecar.service.core import Core
@@ -42,6 +45,9 @@ class Ended(Worker, Protocol):
 
     @property
     def job_id(self) -> str: ...
+
+    @property
+    def is_final(self) -> bool: ...
 
 
 class A2(Protocol):
@@ -110,6 +116,14 @@ class Findings:
         """A person has saved the file."""
         if self._a2 is not None:
             self._a2.note_saved(path)
+
+
+def as_told(conflict: Conflict, level: ConflictLevel) -> Conflict:
+    """A conflict as it is told: with `files` it is about its file, and no lines are named."""
+    if level != "files":
+        return conflict
+    jobs = [msgspec.structs.replace(job, ranges=[]) for job in conflict.jobs]
+    return msgspec.structs.replace(conflict, jobs=jobs)
 
 
 def places(conflict: Conflict) -> list[LineRange]:

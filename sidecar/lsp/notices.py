@@ -15,6 +15,7 @@ from sidecar.lsp.contents import Contents
 from sidecar.lsp.findings import Findings, places
 from sidecar.lsp.paths import Paths
 from sidecar.model.conflict import Conflict
+from sidecar.model.settings import ConflictLevel
 
 COLLECT_SECONDS = 1.0
 """Workers that end together make one notice."""
@@ -46,6 +47,7 @@ class Notices:
         contents: Contents,
         person: Person,
         run_id: Callable[[], str | None],
+        level: Callable[[], ConflictLevel],
         start: Callable[[Coroutine[Any, Any, None]], object],
     ) -> None:
         self._answered = answered(core)
@@ -54,6 +56,7 @@ class Notices:
         self._contents = contents
         self._person = person
         self._run_id = run_id
+        self._level = level
         self._start = start
         self._told: set[str] = set()
 
@@ -68,7 +71,7 @@ class Notices:
     async def _tell(self, run_id: str) -> None:
         await asyncio.sleep(COLLECT_SECONDS)
         found = certain(self._findings)
-        if not found or self._run_id() != run_id:
+        if not found or self._run_id() != run_id or self._level() == "off":
             self._told.discard(run_id)
             return
         chosen = await self._person.choice(types.MessageType.Warning, messages.conflict_notice(found), REVIEW, LATER)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SECTION = "codexSidecar"
+READER = "editor.accessibilitySupport"
+"""The editor's own setting: `on` where a screen reader is used."""
 _SETTINGS = frozenset(one.encode_name for one in msgspec.structs.fields(Settings))
 
 
@@ -40,15 +42,17 @@ class Options:
         ui: the client's own surfaces.
         settings: the section `codexSidecar`; None where the client announced no setting.
         problems: sentences about what was not taken.
+        editor: the editor's own settings, as far as they are told.
     """
 
     ui: Ui = field(default_factory=Ui)
     settings: dict[str, Any] | None = None
     problems: tuple[str, ...] = ()
+    editor: object = None
 
 
 def read_options(value: object) -> Options:
-    """Reads `initializationOptions`: the settings directly or under `codexSidecar`, and `ui`."""
+    """Reads `initializationOptions`: the settings directly or under `codexSidecar`, `ui`, and `editor`."""
     if value is None:
         return Options()
     if not isinstance(value, dict):
@@ -56,8 +60,8 @@ def read_options(value: object) -> Options:
     ui, problems = _read_ui(value.get("ui"))
     section, more = section_of(value)
     if section is None:
-        section = announced({name: item for name, item in value.items() if name != "ui"})
-    return Options(ui, section, (*problems, *more))
+        section = announced({name: item for name, item in value.items() if name not in ("ui", "editor")})
+    return Options(ui, section, (*problems, *more), {"editor": value.get("editor")})
 
 
 def _read_ui(value: object) -> tuple[Ui, list[str]]:
@@ -98,6 +102,16 @@ def announced(section: object) -> dict[str, Any] | None:
     if isinstance(section, dict) and any(name.split(".")[0] in _SETTINGS for name in section):
         return section
     return None
+
+
+def client_setting(section: object, name: str) -> object:
+    """A setting that only the client's own surfaces have, nested or with dotted keys; None where it is not there."""
+    if not isinstance(section, dict):
+        return None
+    if name in section:
+        return section[name]
+    head, _, rest = name.partition(".")
+    return client_setting(section.get(head), rest) if rest else None
 
 
 def initialize_params(raw: dict[str, Any], converter: Converter) -> types.InitializeParams:

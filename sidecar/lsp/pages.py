@@ -8,13 +8,15 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sidecar.git.blobs import read_blobs
+from sidecar.git.blobs import check_oid, read_blobs
 from sidecar.lsp.transcript import escaped
 from sidecar.model import limits
 from sidecar.model.errors import invalid
 from sidecar.tools import table
 from sidecar.tools.caller import Caller
 
+SHOW_COMMIT = ("--no-show-signature", "--no-ext-diff", "--no-textconv", "--no-color", "--stat", "--patch")
+"""Nothing that the repository's configuration names is run for it."""
 _CODE = re.compile(r"(`[^`\n]+`)|[^`\s]+|`")
 _CONTAINER_MARKS = ("/.dockerenv", "/run/.containerenv")
 
@@ -85,6 +87,21 @@ class Pages:
         if content is None:
             raise invalid("uri", f"the snapshot holds no content of {path[:200]}")
         return content
+
+    async def commit(self, commit: str) -> bytes:
+        """A commit's message, the files that it changes, and how.
+
+        Raises:
+            SidecarError: `invalid-arguments`: no full id; `state-unavailable`: there is no such commit.
+        """
+        check_oid(commit)
+        repository = self._caller.work_tree().repository
+
+        def show() -> bytes:
+            with repository.plumbing() as git:
+                return git.run("show", *SHOW_COMMIT, f"{commit}^{{commit}}")
+
+        return await asyncio.to_thread(show)
 
 
 def _facts(found: Mapping[str, Any]) -> str:

@@ -19,7 +19,7 @@ from sidecar.lsp.features import register
 from sidecar.lsp.flows.flow import Desk
 from sidecar.lsp.flows.notices import Toasts
 from sidecar.lsp.flows.primitives import Dialogs
-from sidecar.lsp.options import SECTION, Options, read_options, section_of
+from sidecar.lsp.options import READER, SECTION, Options, read_options, section_of
 from sidecar.lsp.progress import RunProgress
 from sidecar.lsp.protocol import SidecarProtocol
 from sidecar.lsp.state import StatePublisher
@@ -121,6 +121,7 @@ class SidecarServer(LanguageServer):
         if self.options.ui.state:
             self.view = View(core, self._caller.client.env, self._touch_state)
             self.view.take_settings(self.section)
+            self.view.take_editor(self.options.editor)
             self.view.start(self._background)
         self._state = StatePublisher(core, notify, drained, self.view)
         window = self.client_capabilities.window
@@ -134,6 +135,7 @@ class SidecarServer(LanguageServer):
                     self._events.touch(job["jobId"])
         abilities = Abilities(self.client_capabilities, self.options.ui)
         self.surfaces = Surfaces(core, self._caller, self.protocol, abilities, self.options.ui, self._background)
+        self.surfaces.take_settings(self.section)
         if self.options.ui.dialogs:
             self.desk = Desk(
                 core,
@@ -225,12 +227,18 @@ class SidecarServer(LanguageServer):
         self.section = section
         if self.view is not None:
             self.view.take_settings(section)
+        if self.surfaces is not None:
+            self.surfaces.take_settings(section)
+        if self.toasts is not None:
+            self.toasts.touch()
         if self.core is not None:
             for problem in self.core.apply_settings(section):
                 self.warn(f"{problem.sentence()} The default holds.")
 
     async def settings_changed(self, settings: object) -> None:
         """`workspace/didChangeConfiguration`: takes what it carries, or asks for it where it carries nothing."""
+        if self.view is not None:
+            self.view.take_editor(settings)
         section, problems = section_of(settings)
         for problem in problems:
             self.warn(problem)
@@ -243,7 +251,8 @@ class SidecarServer(LanguageServer):
         workspace = self.client_capabilities.workspace
         change = workspace.did_change_configuration if workspace is not None else None
         if change is not None and change.dynamic_registration:
-            options = types.DidChangeConfigurationRegistrationOptions(section=SECTION)
+            sections = SECTION if self.view is None else [SECTION, READER]
+            options = types.DidChangeConfigurationRegistrationOptions(section=sections)
             method = types.WORKSPACE_DID_CHANGE_CONFIGURATION
             registration = types.Registration(id="codex-sidecar-settings", method=method, register_options=options)
             params = types.RegistrationParams(registrations=[registration])

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from lsprotocol import types
 
-from sidecar.a2 import messages
 from sidecar.lsp.actions import code_actions, code_lenses
 from sidecar.lsp.asking import Asking, Person
+from sidecar.lsp.attribution import Attribution
 from sidecar.lsp.buffers import Buffers
 from sidecar.lsp.contents import Contents
 from sidecar.lsp.diagnostics import Diagnoses, DiagnosticsPublisher
 from sidecar.lsp.document_files import DocumentFiles
 from sidecar.lsp.documents import SCHEME, Library
-from sidecar.lsp.findings import Findings
+from sidecar.lsp.findings import Findings, as_told
 from sidecar.lsp.hovers import Hovers
 from sidecar.lsp.links import Links
 from sidecar.lsp.notices import Notices
@@ -26,6 +26,7 @@ from sidecar.lsp.paths import Paths
 from sidecar.lsp.transcripts import Transcripts
 from sidecar.model import limits
 from sidecar.model.conflict import LineRange
+from sidecar.model.settings import ConflictLevel, ConflictSettings, parse_settings
 
 if TYPE_CHECKING:
     from pygls.workspace import Workspace
@@ -49,6 +50,8 @@ class Abilities:
         self.virtual_documents = content is not None or ui.virtual_docs
         lens = workspace.code_lens if workspace else None
         self.refreshes_lenses = bool(lens and lens.refresh_support)
+        hint = workspace.inlay_hint if workspace else None
+        self.refreshes_hints = bool(hint and hint.refresh_support)
         self.shows_documents = bool(window and window.show_document and window.show_document.support)
         action = text.code_action if text else None
         self.action_literals = bool(action and action.code_action_literal_support)
@@ -65,6 +68,7 @@ class Surfaces:
     ) -> None:
         workspace = protocol.workspace
         self._core, self._protocol, self._abilities, self._ui, self._start = core, protocol, abilities, ui, start
+        self._told = ConflictSettings()
         self.findings = Findings(core)
         self.paths = Paths(core.top, _folders(workspace))
         self._files = None if abilities.virtual_documents else DocumentFiles(core.state_dir)
@@ -76,20 +80,22 @@ class Surfaces:
         self._problems = DiagnosticsPublisher(
             self.findings,
             self.paths,
-            Diagnoses(self.paths, contents, self.findings, links),
+            Diagnoses(self.paths, contents, self.findings, links, self._level),
             links,
             self.buffers.dirty,
             lambda: self.library.run_id,
+            self._level,
             lambda params: protocol.notify(types.TEXT_DOCUMENT_PUBLISH_DIAGNOSTICS, params),
             protocol.drained,
         )
         self._hovers = Hovers(self.findings, contents, links, markdown=abilities.markdown)
+        self.attribution = Attribution(self.findings, self.paths, contents, protocol.ask_or_none)
         person = Person(protocol.ask_person, protocol.notify, shows_documents=abilities.shows_documents)
         self.asking = Asking(caller, self.findings, self.paths, links, person, ui, start)
         self._notices: Notices | None = None
         if not ui.dialogs:
             self._notices = Notices(
-                core, self.findings, self.paths, contents, person, lambda: self.library.run_id, start
+                core, self.findings, self.paths, contents, person, lambda: self.library.run_id, self._level, start
             )
         self._lenses_changed = asyncio.Event()
 
@@ -101,8 +107,24 @@ class Surfaces:
             self._start(self._register_content())
         if self._abilities.refreshes_lenses:
             self._start(self._refresh_lenses())
+        if self._abilities.refreshes_hints:
+            self._start(self.attribution.refresh())
         if self._notices is not None:
             self._notices.touch()
+
+    def take_settings(self, section: object) -> None:
+        """Reads what the client wants to be told from its section of settings."""
+        self.attribution.take_settings(section)
+        told = parse_settings(section)[0].conflicts
+        if told != self._told:
+            self._told = told
+            self._touch()
+            self._lenses_changed.set()
+            if self._notices is not None:
+                self._notices.touch()
+
+    def _level(self) -> ConflictLevel:
+        return self._told.level
 
     def stop(self) -> None:
         self.buffers.forget()
@@ -115,6 +137,7 @@ class Surfaces:
             self._enter_run(change.id if change.kind == "conflicts" else self._open_run())
             self._touch()
             self._lenses_changed.set()
+            self.attribution.touch()
             if self._notices is not None:
                 self._notices.touch()
 
@@ -139,11 +162,15 @@ class Surfaces:
         if path is None:
             return []
         conflicts, shown = self.findings.of_path(path), self._problems.sent(path)
-        return code_actions(params, conflicts, shown, self._ui, literals=self._abilities.action_literals)
+        top, literals = self._core.top, self._abilities.action_literals
+        return code_actions(params, conflicts, shown, self._ui, top, literals=literals)
 
     def code_lenses(self, uri: str) -> list[types.CodeLens]:
         path = self.paths.relative(uri)
-        return [] if path is None else code_lenses(self.findings.of_path(path), self._ui)
+        if path is None or not self._told.code_lens or self._level() == "off":
+            return []
+        conflicts = [as_told(conflict, self._level()) for conflict in self.findings.of_path(path)]
+        return code_lenses(conflicts, self._ui, self._core.top)
 
     async def hover(self, uri: str, row: int) -> types.Hover | None:
         path = self.paths.relative(uri)
@@ -152,20 +179,6 @@ class Surfaces:
     async def row_of(self, path: str, lines: LineRange | None) -> int:
         """Where lines of a file on the disk begin in the editor, from 0; its beginning for none."""
         return (await self._contents.view(path)).range(lines).start.line
-
-    async def owners(self, uri: str) -> list[dict[str, Any]]:
-        """Whose the lines of a file are, as `codexSidecar/owners` says it; lines from 0, both ends included."""
-        path = self.paths.relative(uri)
-        found = [owner for owner in await self.findings.owners(path) if owner.writers] if path is not None else []
-        if path is None or not found:
-            return []
-        view = await self._contents.view(path)
-        told = []
-        for owner in found:
-            where = view.range(LineRange(owner.start, owner.end))
-            names = [messages.one_line(f"{label} {title}") for _, label, title in owner.writers]
-            told.append({"start": where.start.line, "end": where.end.line, "text": messages.listed(names)})
-        return told
 
     # -- asking the client ------------------------------------------------------------------------------------------
 
@@ -183,11 +196,11 @@ class Surfaces:
         await self._protocol.ask_or_none(types.WORKSPACE_TEXT_DOCUMENT_CONTENT_REFRESH, params)
 
     async def _refresh_lenses(self) -> None:
-        told = list(self.findings.conflicts())
+        told = self._told, list(self.findings.conflicts())
         while True:
             await self._lenses_changed.wait()
             self._lenses_changed.clear()
-            now = list(self.findings.conflicts())
+            now = self._told, list(self.findings.conflicts())
             if now != told:
                 told = now
                 await self._protocol.ask_or_none(types.WORKSPACE_CODE_LENS_REFRESH, None)

@@ -37,8 +37,14 @@ class BaselineSettings(_Section, frozen=True):
     dirty_tree: Literal["refuse", "snapshot", "stash"] = "refuse"
 
 
+ConflictLevel = Literal["lines", "files", "off"]
+"""How much of a conflict an editor tells beside the tree: its lines, the file alone, or nothing."""
+
+
 class ConflictSettings(_Section, frozen=True):
     on_conflict: Literal["ask", "merge", "rerun", "keep-going"] = "ask"
+    level: ConflictLevel = "lines"
+    code_lens: bool = True
 
 
 class SnapshotSettings(_Section, frozen=True):

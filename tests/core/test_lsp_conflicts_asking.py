@@ -262,6 +262,9 @@ async def test_a_merge_by_hand_begins_with_markers_in_the_file(world: World) -> 
         shown = await client.wait_for_method(SHOW)
         assert shown["params"]["uri"] == world.uri("src/app.py")
         ((_, merged),) = world.a2.acts
+        told = await client.wait_for_method("window/showMessage")
+        kept = "What was there before is kept as refs/codex-sidecar/snapshots/s1."
+        assert told["params"] == {"type": 3, "message": kept}
         assert merged["text"].startswith("<<<<<<< w1")
         assert merged["expectedHash"] == "hash"
 

@@ -180,11 +180,17 @@ async def test_a_worker_that_writes_an_unsaved_file_is_told_at_once(world: World
         open_file(client, uri, TEXT)
         edit_file(client, uri, TEXT + "mine\n")
         await eventually(lambda: bool(notes(world)))
-        world.a2.written_over["src/app.py"] = job("w1")
+        world.a2.written_over["src/app.py"] = job("w1", is_final=False)
         world.a2.publish()
         shown = await problem(client, uri)
-        assert (shown["code"], shown["severity"], shown["range"]) == ("user-edit", 2, span((0, 0), (0, 0)))
+        assert (shown["code"], shown["severity"], shown["range"]) == ("user-edit", 3, span((10, 0), (10, 4)))
         assert shown["message"] == messages.unsaved_edit(job("w1"))
+        # It is a warning once its worker has ended, at the first place where buffer and disk differ.
+        world.write("src/app.py", TEXT.replace("line 3\n", "by w1\n"))
+        world.a2.written_over["src/app.py"] = job("w1")
+        world.a2.publish()
+        await eventually(lambda: [one["severity"] for one in problems(client, uri) or ()] == [2])
+        assert [one["range"] for one in problems(client, uri) or ()] == [span((2, 0), (2, 6))]
         await settle(other)
         assert problems(other, uri) is None, "the edits are not in this editor"
         save(client, uri)

@@ -70,7 +70,8 @@ async def test_events_come_with_their_cursor(core: ScriptedCore, log: Log) -> No
     async with connected(core, WANTED) as client:
         log.add("a", 2)
         note = await client.wait_for_method(EVENTS)
-        assert set(note["params"]) == {"jobId", "events", "nextCursor"}
+        assert set(note["params"]) == {"jobId", "label", "events", "nextCursor"}
+        assert note["params"]["label"] == "w1"
         assert note["params"]["nextCursor"] == "c2"
         first = {"seq": 1, "type": "message", "timestamp": "2026-01-01T00:00:00.000Z", "content": {"kind": "message"}}
         assert note["params"]["events"] == [first, {**first, "seq": 2}]

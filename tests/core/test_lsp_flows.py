@@ -190,21 +190,54 @@ async def test_uncommitted_changes_are_asked_about(world: World, spawns: Calls) 
         assert [asked.get("on_dirty") for _, asked in spawns.made] == [None, "snapshot"]
 
 
-@pytest.mark.parametrize(
-    ("label", "shown"),
-    [
-        ("Show changes", {"kind": "view", "name": "scm"}),
-        ("Remember a choice", {"kind": "view", "name": "settings", "query": "codexSidecar.baseline.dirtyTree"}),
-    ],
-)
-async def test_the_other_ways_on_from_uncommitted_changes_spawn_nothing(
-    world: World, spawns: Calls, label: str, shown: dict[str, Any]
+async def test_uncommitted_changes_are_shown_instead(world: World, spawns: Calls) -> None:
+    spawns.errors = [dirty()]
+    async with person_at(world.core) as person:
+        seen = await person.types("x").picks("Can edit").picks("Show changes").does("spawn")
+        assert seen[-1] == {"kind": "view", "name": "scm"}
+        assert len(spawns.made) == 1
+
+
+REMEMBERED = {
+    "kind": "setting", "name": "codexSidecar.baseline.dirtyTree", "value": "snapshot", "target": "user",
+}  # fmt: skip
+
+
+async def test_the_choice_about_uncommitted_changes_is_remembered(world: World, spawns: Calls) -> None:
+    spawns.errors = [dirty()]
+    async with person_at(world.core) as person:
+        person.types("x").picks("Can edit").picks("Remember").picks("Use them as the baseline")
+        seen = await person.does("spawn")
+        assert [seen[at]["items"][2]["label"] for at in (2, 3)] == [
+            "$(circle-large-outline) Remember my choice",
+            "$(check) Remember my choice (on)",
+        ]
+        assert seen[4:] == [REMEMBERED]
+        assert [asked.get("on_dirty") for _, asked in spawns.made] == [None, "snapshot"]
+
+
+@pytest.mark.parametrize("script", [("Remember", "Remember", "Use them"), ("Remember", "Show changes"), ("Remember",)])
+async def test_nothing_is_remembered_without_a_choice_to_use_them(
+    world: World, spawns: Calls, script: tuple[str, ...]
 ) -> None:
     spawns.errors = [dirty()]
     async with person_at(world.core) as person:
-        seen = await person.types("x").picks("Can edit").picks(label).does("spawn")
-        assert seen[-1] == shown
-        assert len(spawns.made) == 1
+        person.types("x").picks("Can edit")
+        for label in script:
+            person.picks(label)
+        seen = await person.does("spawn")
+        assert all(one["kind"] != "setting" for one in seen)
+        assert len(spawns.made) == (2 if script[-1] == "Use them" else 1)
+
+
+async def test_a_setting_that_cannot_be_written_stops_no_spawn(world: World, spawns: Calls) -> None:
+    spawns.errors = [dirty()]
+    async with person_at(world.core) as person:
+        person.types("x").picks("Can edit").picks("Remember").picks("Use them as the baseline")
+        person.refuses["setting"] = "The file has unsaved changes."
+        seen = await person.does("spawn")
+        assert seen[-1]["message"] == "The choice could not be remembered: The file has unsaved changes."
+        assert len(spawns.made) == 2
 
 
 async def test_escape_at_uncommitted_changes_spawns_nothing(world: World, spawns: Calls) -> None:
@@ -330,6 +363,9 @@ async def test_a_group_asks_once_about_uncommitted_changes(world: World, monkeyp
         seen = await person.does("spawnFromFile", None, {"text": TASKS})
         assert [one["kind"] for one in seen] == ["pick", "pick", "pick"]
         assert [one["onDirty"] for one in groups.made[1][1]] == ["snapshot", "snapshot"]
+        groups.answers = [[refused("dirty-tree"), {"jobId": "a"}], [{"jobId": "b"}]]
+        person.accepts_ticks().picks("Can edit").picks("Remember").picks("Use them")
+        assert (await person.does("spawnFromFile", None, {"text": TASKS}))[-1] == REMEMBERED
 
 
 async def test_a_group_is_asked_for_its_model_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from sidecar.a2.dialogs import ROLL_BACK_AND_RERUN
 from sidecar.lsp.flows import texts
 from sidecar.model.errors import SidecarError, invalid
 from tests.support.flows import put
@@ -106,6 +107,58 @@ async def test_other_strategies_carry_their_own_button(collided: World, label: s
         assert collided.a2.acts == []
         await person.picks(label).clicks(title).does("resolveConflict", TARGET)
         assert collided.a2.acts[0][1]["strategy"] == strategy
+
+
+def ended(world: World, *labels: str) -> World:
+    for label in labels:
+        put(world, label, "done", "src/app.py")
+    return world
+
+
+async def test_enter_runs_the_workers_again_in_the_order_of_their_spawn(collided: World) -> None:
+    async with person_at(ended(collided, "w1", "w2").core) as person:
+        seen = await person.picks("").dismisses("modal").does("rerunSequential")
+        assert [(one["label"], one["detail"]) for one in seen[0]["items"]] == [
+            ("w1, then w2", "title of w1, title of w2"),
+            ("w2 first", "w2, then w1"),
+        ]
+        assert collided.a2.acts == []
+        await person.picks("").clicks(ROLL_BACK_AND_RERUN).does("rerunSequential")
+        assert collided.a2.acts == [("rerun", {"jobIds": None})]
+
+
+async def test_the_order_of_a_rerun_is_chosen(collided: World) -> None:
+    async with person_at(ended(collided, "w1", "w2").core) as person:
+        await person.dismisses("pick").does("rerunSequential")
+        seen = await person.picks("w2 first").clicks(ROLL_BACK_AND_RERUN).does("rerunSequential")
+        assert [one["kind"] for one in seen] == ["pick", "modal"], "of two there is nothing left to choose"
+        assert collided.a2.acts == [("rerun", {"jobIds": ["job-w2", "job-w1"], "order": "given"})]
+
+
+async def test_any_order_of_three_can_be_chosen(collided: World) -> None:
+    collided.a2.put(overlap(), conflict("b.py", worker("w2", (1, 1)), worker("w3", (1, 1))))
+    async with person_at(ended(collided, "w1", "w2", "w3").core) as person:
+        seen = (
+            await person.picks("w2 first")
+            .picks("w3 first")
+            .picks("")
+            .clicks(ROLL_BACK_AND_RERUN)
+            .does("rerunSequential")
+        )
+        assert [one["items"][0]["label"] for one in seen[:3]] == [
+            "w1, then w2, then w3",
+            "w2, then w1, then w3",
+            "w3, then w2, then w1",
+        ]
+        assert [one["detail"] for one in seen[1]["items"][1:]] == ["w1, then w2, then w3", "w3, then w2, then w1"]
+        assert collided.a2.acts[0][1]["jobIds"] == ["job-w3", "job-w2", "job-w1"]
+
+
+async def test_a_worker_that_still_runs_is_put_in_no_order(collided: World) -> None:
+    put(ended(collided, "w1"), "w2", "running")
+    async with person_at(collided.core) as person:
+        (asked,) = await person.dismisses("modal").does("rerunSequential")
+        assert asked["message"] == "Roll back and run again?"
 
 
 async def test_what_has_moved_meanwhile_is_asked_again(collided: World) -> None:

@@ -106,6 +106,8 @@ async def test_changes_of_a_worker_are_its_own_versions(world: World) -> None:
         touched("old.py", "deleted"),
         touched("r.py", "modified", "reported"),
     ]
+    files.append(touched("gone.py", "deleted"))
+    world.a2.versions["old.py", "base"] = b"was\n"
     put(world, "w1", "done", touchedFiles=files)
     async with person_at(world.core) as person:
         (shown,) = await person.does("openChanges", {"jobId": "job-w1"})
@@ -146,6 +148,17 @@ async def test_a_run_without_changes_says_so(world: World) -> None:
         assert (told["kind"], told["message"]) == ("toast", texts.NO_CHANGES)
 
 
+async def test_what_was_made_and_removed_again_is_on_no_side(world: World) -> None:
+    put(world, "w1", "done", touchedFiles=[touched("gone.py", "deleted")])
+    async with person_at(world.core) as person:
+        shown, told = await person.does("openFileChange", {"jobId": "job-w1", "path": "gone.py"})
+        assert (shown["left"], shown["right"]) == (None, None)
+        assert told["message"] == "w1 removed gone.py, which the baseline does not have."
+        for action in ("openChanges", "openAllChanges"):
+            (told,) = await person.does(action, {"jobId": "job-w1"})
+            assert (told["kind"], told["message"]) == ("toast", texts.NOTHING_LEFT)
+
+
 async def test_of_very_many_files_some_are_chosen(world: World) -> None:
     put(world, "w1", "done", touchedFiles=[touched(f"f{n}.py") for n in range(documents.FILES_MAX + 1)])
     async with person_at(world.core) as person:
@@ -157,11 +170,14 @@ async def test_of_very_many_files_some_are_chosen(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "left", "right"), [("modified", "base", "w1"), ("added", None, "w1"), ("deleted", "base", None)]
+    ("change", "left", "right"),
+    [("modified", "base", "w1"), ("added", None, "w1"), ("renamed", None, "w1"), ("deleted", "base", None)],
 )
 async def test_one_file_of_a_worker(world: World, change: str, left: str | None, right: str | None) -> None:
     put(world, "w1", "done", touchedFiles=[touched("a.py", change)])
     world.a2.versions["a.py", "w1"] = b"x"
+    if left:
+        world.a2.versions["a.py", "base"] = b"was"
     async with person_at(world.core) as person:
         (shown,) = await person.does("openFileChange", {"jobId": "job-w1", "path": "a.py"})
         assert shown["left"] == (left and side("a.py", left))

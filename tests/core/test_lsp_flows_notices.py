@@ -15,6 +15,8 @@ import pytest
 from sidecar.lsp import notices
 from sidecar.lsp.flows import notices as flow_notices
 from sidecar.lsp.flows import texts
+from sidecar.lsp.view import memory
+from sidecar.lsp.view.memory import Memory, memory_of
 from tests.support.flows import put
 from tests.support.lsp import connected, eventually
 from tests.support.lsp_conflicts import World, overlap, world
@@ -60,6 +62,18 @@ async def test_a_conflict_is_told_once_a_run(world: World) -> None:
         world.a2.put(overlap("b.py"))
         await nothing_more(person, 1)
     async with person_at(world.core, {"notifications": "attention"}) as person:
+        await nothing_more(person, 0)
+
+
+async def test_a_conflict_that_nobody_answered_is_not_told_again_after_a_reload(world: World) -> None:
+    world.a2.put(overlap())
+    async with person_at(world.core, {"notifications": "attention"}) as person:
+        del person.client.answers["codexSidecar/ui"]
+        await person.client.wait_for_method("codexSidecar/ui")
+    await memory_of(world.core).saved()
+    assert Memory(world.core.state_dir / memory.FILE, list).told == {"run-1"}
+    async with person_at(world.core, {"notifications": "attention"}) as person:
+        world.a2.put(overlap("b.py"))
         await nothing_more(person, 0)
 
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from sidecar.demo.script import MARKER
+from sidecar.lsp.documents import commit_uri
 from sidecar.lsp.flows import texts
+from sidecar.model.settings import CodexSettings
 from tests.support.person import Person, item, person_at
 from tests.support.repo import git, make_repo
 from tests.support.round import Round, open_round, until
@@ -89,6 +93,11 @@ async def test_a_roll_back_is_chosen_named_and_done(repo: Path) -> None:
         person.picks("").clicks(REVIEW).clicks(texts.GO_ON, "toast").clicks("Save Snapshot and Restore")
         seen = await person.does("restoreSnapshot")
         assert seen[0]["items"][0]["description"] == "before a roll back"
+        assert f"from the snapshot of {seen[0]['items'][0]['label']} (before a roll back)?" in seen[1]["message"]
+        assert seen[1]["detail"].splitlines()[:2] == [
+            "Replaced in this folder: app.py.",
+            "new.py is not there now and will be created.",
+        ]
         shown = next(one for one in seen if one["kind"] == "changes")
         versions = {one[0].rsplit("/", 1)[1]: one[2] for one in shown["files"]}
         assert (await page(person, versions["app.py"])).splitlines()[2] == "three"
@@ -108,6 +117,52 @@ async def test_only_what_is_ticked_goes_back(repo: Path) -> None:
         assert (repo / "app.py").read_text() == "mine\n"
 
 
+async def test_a_roll_back_says_in_how_many_places_a_person_has_edited(repo: Path) -> None:
+    (repo / "picture").write_bytes(b"\0one")
+    git(repo, "add", ".")
+    git(repo, "commit", "-qm", "picture")
+    async with open_round(repo) as round_, person_at(round_.core, env=round_.caller.client.env) as person:
+        job = await round_.write("work", sh("sed -i s/^line\\ 5$/five/ app.py; printf 2 >> picture"), report("app.py"))
+        assert await round_.ended(job) == ["done"]
+        lines = (repo / "app.py").read_text().splitlines()
+        # Two lines changed in one place, one taken away in another; the worker's line stays.
+        (repo / "app.py").write_text("\n".join(["mine", "mine, too", *lines[2:7], *lines[8:]]) + "\n")
+        (repo / "picture").write_bytes(b"\0mine")
+        await round_.call("codex_conflicts")
+        seen = await person.dismisses("modal").does("rollbackWorker", {"jobId": job["jobId"]})
+        assert "Also undone: your own edits in app.py (2 places) and picture." in seen[0]["detail"]
+
+
+async def test_a_worker_s_commit_is_shown(repo: Path) -> None:
+    marker = repo / "ran"
+    git(repo, "config", "diff.external", f"touch {marker}")
+    git(repo, "config", "diff.shown.textconv", f"touch {marker}; cat")
+    (repo / ".git" / "info" / "attributes").write_text("*.py diff=shown\n")
+    async with open_round(repo) as round_, person_at(round_.core, env=round_.caller.client.env) as person:
+        steps = [sh("sed -i s/^line\\ 3$/three/ app.py; git commit -qam 'As I like it'"), report()]
+        # The sandbox of all others keeps them from it.
+        given = {"prompt": f"Do it. {MARKER} {json.dumps(steps)}", "sandbox": "danger-full-access"}
+        job = await round_.call("codex_spawn", **given)
+        assert await round_.ended(job) == ["done"]
+        commit = git(repo, "rev-parse", "HEAD").strip()
+        name = f"notice:commit:{job['jobId']}:{commit}"
+
+        state = await person.client.request("codexSidecar/getState")
+        found = {one["id"]: one for one in state["result"]["full"]["rows"]}[name]
+        assert (found["label"], found["command"]) == (f"w1 created commit {commit[:7]}", "showCommit")
+        for seen in (await person.does("showCommit", found["target"]), await person.does("nextAttention")):
+            assert seen == [{"kind": "open", "uri": commit_uri(commit), "preview": True}]
+        text = await page(person, commit_uri(commit))
+        assert "As I like it" in text
+        assert "-line 3\n+three\n" in text
+        assert not marker.exists(), "nothing that the repository names was run"
+        for wrong in (commit[:7], "HEAD", "--output=x"):
+            reply = await person.client.request("workspace/textDocumentContent", {"uri": commit_uri(wrong)})
+            assert reply["error"]["data"]["kind"] == "invalid-arguments"
+        reply = await person.acts("showCommit", {})
+        assert reply["error"]["data"]["kind"] == "invalid-arguments"
+
+
 async def test_what_has_moved_meanwhile_makes_the_question_come_again(repo: Path) -> None:
     async with open_round(repo) as round_, person_at(round_.core, env=round_.caller.client.env) as person:
         job = await changed(round_)
@@ -119,7 +174,7 @@ async def test_what_has_moved_meanwhile_makes_the_question_come_again(repo: Path
         person.unasked.append(("modal", late))
         seen = await person.dismisses("modal").does("rollbackWorker", {"jobId": job["jobId"]})
         assert len(seen) == 2
-        assert "Also undone: your own edits in app.py" in seen[1]["detail"]
+        assert "Also undone: your own edits in app.py (1 place)." in seen[1]["detail"]
         assert (repo / "app.py").read_text() == "mine\n"
 
 
@@ -268,6 +323,29 @@ async def test_signing_in_is_left_to_codex(repo: Path) -> None:
         assert reply["error"]["data"]["kind"] == "codex-not-found"
 
 
+async def _demo_sees(person: Person) -> str:
+    """What the demo's process finds in its environment: the program that the terminal is to run, told to print it."""
+    (shown,) = await person.does("sampleConflict")
+    assert (shown["kind"], shown["program"], shown["args"][-1]) == ("terminal", "/bin/sh", "demo")
+    _, _, _, *argv = shown["args"]
+    prints = "import os; print(os.environ.get('CODEX_SIDECAR_CODEX', ''))"
+    argv[argv.index("-m") :] = ["-c", prints]
+    bare = {name: value for name, value in os.environ.items() if name != "CODEX_SIDECAR_CODEX"}
+    return subprocess.run(argv, env=bare, capture_output=True, text=True, check=True).stdout.strip()
+
+
+async def test_the_sample_conflict_uses_the_codex_of_the_settings(repo: Path, tmp_path: Path) -> None:
+    program = tmp_path / "my codex"
+    program.write_text("#!/bin/sh\necho codex-cli 9.9.9\n")
+    program.chmod(0o755)
+    async with open_round(repo) as round_, person_at(round_.core, env={"PATH": "/bin:/usr/bin"}) as person:
+        assert await _demo_sees(person) == ""
+        round_.core.settings = msgspec.structs.replace(round_.core.settings, codex=CodexSettings(path=str(program)))
+        assert await _demo_sees(person) == f"'{program}'"
+        program.unlink()
+        assert await _demo_sees(person) == f"'{program}'", "the demo says that there is none"
+
+
 @pytest.mark.slow
 async def test_a_boss_is_shown_before_it_is_written(repo: Path, tmp_path: Path) -> None:
     home = tmp_path / "home"
@@ -279,12 +357,11 @@ async def test_a_boss_is_shown_before_it_is_written(repo: Path, tmp_path: Path) 
         await person.picks("Codex").dismisses("modal").does("installBoss")
         assert not file.exists()
         seen = await person.picks("Codex").clicks(texts.WRITE_IT).dismisses("toast").does("installBoss")
-        assert [one["kind"] for one in seen] == ["pick", "untitled", "modal", "toast"]
-        assert seen[1]["content"].startswith("[mcp_servers.codex-cli-wrapper]\n")
-        assert seen[2]["message"] == "Make Codex a boss of this sidecar?"
-        assert seen[2]["detail"].startswith(f"This entry belongs into {file}; nothing was written.")
-        assert seen[1]["content"].strip() in seen[2]["detail"]
-        assert seen[3]["message"] == "Codex is a boss now. Start it again to use it."
+        assert [one["kind"] for one in seen] == ["pick", "modal", "toast"]
+        assert seen[1]["message"] == "Make Codex a boss of this sidecar?"
+        assert seen[1]["detail"].startswith(f"This entry belongs into {file}; nothing was written.")
+        assert "\n\n[mcp_servers.codex-cli-wrapper]\n" in seen[1]["detail"]
+        assert seen[2]["message"] == f"Codex is a boss now: {file} has the entry. Start it again to use it."
         assert "codex-cli-wrapper" in file.read_text()
         file.unlink()
         file.mkdir()

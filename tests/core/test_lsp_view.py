@@ -9,6 +9,7 @@ import json
 import stat
 import weakref
 from collections.abc import AsyncIterator, Callable
+from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,8 +17,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from sidecar.lsp.view import memory, rows, setup, watch
+from sidecar.lsp.view import memory, rows, setup, view, watch
 from sidecar.lsp.view.memory import Memory, memory_of
+from sidecar.lsp.view.shapes import StateMessage
 from sidecar.model.job import WorkerCommit, iso, now
 from sidecar.model.settings import CodexSettings, Settings
 from sidecar.worker.backend import CodexBackend
@@ -158,6 +160,96 @@ async def test_files_are_asked_for_when_a_row_is_opened(world: World, monkeypatc
             assert (await client.request("codexSidecar/rows", bad))["error"]["data"]["kind"] == "invalid-arguments"
 
 
+async def test_what_is_sent_has_the_shapes_that_the_client_is_made_from(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fast_state(monkeypatch)
+    world.core.put("job-w1", label="w1", touchedFiles=[FILE])
+    world.a2.put(overlap())
+    async with world.editor({"state": True}) as client:
+        world.core.put("job-w1", status="failed")
+        world.a2.drop()
+        await drawn(client, lambda one: "job:job-w1" in one.tree.get("Needs attention (1)", ()) and not one.marks)
+        for note in client.of_method(STATE):
+            again = msgspec.to_builtins(msgspec.convert(note, StateMessage))
+            for name in ("rows", "marks", "summary"):
+                assert again.get("full", {}).get(name) == note.get("full", {}).get(name)
+            drawings = [item for item in note.get("changed", ()) if item["kind"] in ("row", "mark", "summary")]
+            assert [item for item in again.get("changed", ()) if item in drawings] == drawings
+            assert again.get("removed") == note.get("removed")
+
+
+async def test_time_goes_on_in_the_rows_of_workers_that_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    fast_state(monkeypatch)
+    monkeypatch.setattr(view, "TICK_SECONDS", 0.05)
+    core = ScriptedCore()
+    core.put("a", label="w1", activity="thinking", startedAt=iso(now() - 3_598))
+    core.put("b", label="w2", activity="waiting", status="queued")
+    async with connected(core, DRAWS) as client:
+        assert Drawing(client).rows["job:a"]["description"] == "thinking · 59m"
+        await drawn(client, lambda one: one.rows["job:a"]["description"] == "thinking · 1h 00m")
+        assert [items(note) for note in client.of_method(STATE)[1:]] == [[("row", "job:a")]]
+
+
+async def test_no_time_goes_on_for_a_screen_reader_nor_where_nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    fast_state(monkeypatch)
+    drawings: list[float] = []
+    draw = view.View.draw
+
+    def count(self: view.View, state: dict[str, Any]) -> dict[str, Any]:
+        drawings.append(now())
+        return draw(self, state)
+
+    monkeypatch.setattr(view.View, "draw", count)
+    monkeypatch.setattr(view, "TICK_SECONDS", 0.01)
+    began = now() - 3_000
+    core = ScriptedCore()
+    core.put("a", label="w1", activity="thinking", startedAt=iso(began))
+    able = {"workspace": {"didChangeConfiguration": {"dynamicRegistration": True}}}
+    async with connected(core, DRAWS, able) as client:
+        asked = await client.wait_for_method("client/registerCapability")
+        wanted = asked["params"]["registrations"][0]["registerOptions"]["section"]
+        assert wanted == ["codexSidecar", "editor.accessibilitySupport"]
+        await eventually(lambda: len(drawings) > 5)
+        reads = {"editor": {"accessibilitySupport": "on"}}
+        client.notify("workspace/didChangeConfiguration", {"settings": reads})
+        clock = datetime.fromtimestamp(began).strftime("%H:%M")
+        await drawn(client, lambda one: one.rows["job:a"]["description"] == f"thinking · since {clock}")
+        seen = len(drawings)
+        await asyncio.sleep(0.2)
+        assert len(drawings) == seen, "twenty ticks have passed"
+        client.notify("workspace/didChangeConfiguration", {"settings": {"editor.accessibilitySupport": "auto"}})
+        await drawn(client, lambda one: one.rows["job:a"]["description"] == "thinking · 50m")
+        core.put("a", status="done")
+        await drawn(client, lambda one: "group:done" in one.rows)
+        seen = len(drawings)
+        await asyncio.sleep(0.2)
+        assert len(drawings) == seen
+
+
+async def test_a_screen_reader_may_be_told_of_from_the_beginning() -> None:
+    core = ScriptedCore()
+    core.put("a", label="w1", activity="thinking", startedAt=iso(now() - 3_000))
+    async with connected(core, {**DRAWS, "editor": {"accessibilitySupport": "on"}}) as client:
+        assert " · since " in Drawing(client).rows["job:a"]["description"]
+
+
+async def test_that_all_is_done_is_told_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    fast_state(monkeypatch)
+    monkeypatch.setattr(view, "FINISHED_SECONDS", 0.5)
+    core = ScriptedCore()
+    core.put("a", label="w1", status="done")
+    core.put("b", label="w2", status="queued")
+    async with connected(core, DRAWS) as client:
+        assert Drawing(client).summary["status"] == {"text": "1 queued", "icon": "sync~spin", "level": 1}
+        core.put("b", status="done")
+        done = {"text": "2 done", "icon": "check", "level": 0}
+        await eventually(lambda: done in [Drawing(client).summary["status"]])
+        await drawn(client, lambda one: one.summary["status"] is None)
+        async with connected(core, DRAWS) as late:
+            assert Drawing(late).summary["status"] is None
+
+
 async def test_force_stop_is_offered_though_nothing_else_happens(monkeypatch: pytest.MonkeyPatch) -> None:
     fast_state(monkeypatch)
     monkeypatch.setattr(rows, "FORCE_SECONDS", 0.5)
@@ -178,6 +270,45 @@ async def test_the_client_says_which_files_are_marked(world: World, monkeypatch:
         section = {"codexSidecar": {"decorations": {"files": "off"}, "limits": {"read": 3}}}
         client.notify("workspace/didChangeConfiguration", {"settings": section})
         await drawn(client, lambda one: not one.marks)
+
+
+async def test_hints_at_whose_the_lines_are(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    fast_state(monkeypatch)
+    writers = ("job-w1", "w1", "add retries"), ("job-w2", "w2", "typed errors")
+    world.a2.owned["src/app.py"] = [ScriptedOwner(3, 5, writers[:1]), ScriptedOwner(8, 8, writers)]
+    refresh = "workspace/inlayHint/refresh"
+    options = {"codexSidecar": {"attribution": "inlayHints", "limits": {"read": 3}}, **DRAWS}
+    able = {"workspace": {"inlayHint": {"refreshSupport": True}}}
+    async with connected(world.core, options, able) as client:
+        client.answers[refresh] = lambda params: None
+        uri, text = world.uri("src/app.py"), (world.top / "src/app.py").read_text()
+
+        async def hints(first: int, last: int) -> list[tuple[int, int, str]]:
+            where = {"start": {"line": first, "character": 0}, "end": {"line": last, "character": 0}}
+            answer = await client.request("textDocument/inlayHint", {"textDocument": {"uri": uri}, "range": where})
+            return [(one["position"]["line"], one["position"]["character"], one["label"]) for one in answer["result"]]
+
+        rows_of = text.splitlines()
+        first, second = (
+            (2, len(rows_of[2]), "w1 add retries"),
+            (7, len(rows_of[7]), "w1 add retries and w2 typed errors"),
+        )
+        assert await hints(0, 20) == [first, second]
+        assert await hints(3, 7) == [second]
+        open_file(client, uri, text)
+        edit_file(client, uri, "new\n" + text)
+        assert await hints(0, 20) == [(3, *first[1:]), (8, *second[1:])]
+        # A worker has written more, a file was saved, the setting is another.
+        section = {"codexSidecar": {"attribution": "currentLine", "limits": {"read": 3}}}
+        for happens in (
+            world.a2.publish,
+            lambda: client.notify("textDocument/didSave", {"textDocument": {"uri": uri}}),
+            lambda: client.notify("workspace/didChangeConfiguration", {"settings": section}),
+        ):
+            seen = len(client.received)
+            happens()
+            await client.wait_for_method(refresh, after=seen)
+        assert await hints(0, 20) == []
 
 
 async def test_whose_the_lines_are(world: World) -> None:
@@ -283,7 +414,7 @@ async def test_a_file_that_makes_no_sense_is_as_good_as_none(tmp_path: Path, con
     assert (kept.cleared, kept.seen) == (frozenset(), frozenset())
     kept.clear(["a"])
     await kept.saved()
-    assert json.loads(path.read_bytes()) == {"cleared": ["a"], "seen": []}
+    assert json.loads(path.read_bytes()) == {"cleared": ["a"], "seen": [], "told": []}
 
 
 async def test_parts_of_a_file_that_make_sense_are_read(tmp_path: Path) -> None:
@@ -373,6 +504,20 @@ async def test_snapshots_are_counted_and_tasks_are_told(tmp_path: Path, monkeypa
         await drawn(client, lambda one: one.summary["counts"]["snapshots"] == 1)
 
 
+async def test_what_was_rolled_back_is_not_changed_by_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with looking(tmp_path / "repo", monkeypatch) as (made, client):
+        job = await made.write("work", {"sh": "echo more >> README.md; echo new > new.py"})
+        await made.ended(job)
+        await drawn(client, lambda one: (one.summary["message"] or "").endswith(" 2 files changed by workers."))
+        done = await made.act("codex_rollback", paths=["new.py"])
+        await drawn(client, lambda one: one.summary["message"].endswith(" 1 file changed by workers."))
+        await made.act("codex_rollback")
+        await drawn(client, lambda one: one.summary["message"].endswith(" 0 files changed by workers."))
+        await made.act("codex_restore", snapshotId=done["snapshotId"])
+        await drawn(client, lambda one: one.summary["message"].endswith(" 1 file changed by workers."))
+        assert len((await made.call("codex_result", jobId=job["jobId"]))["touchedFiles"]) == 2
+
+
 async def test_nothing_is_looked_at_for_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with looking(tmp_path / "repo", monkeypatch) as (made, client):
         assert made.core in watch._WATCHES
@@ -428,7 +573,7 @@ async def test_no_codex_then_one_that_is_not_signed_in_then_one_that_need_not_be
         needs.setup.touch()
         await eventually(lambda: needs.heard == ["noCodex", "notLoggedIn"])
         write_codex_home(home, "http://127.0.0.1:9/v1")
-        needs.setup.recheck()
+        needs.setup._again.set()
         await eventually(lambda: needs.heard == ["noCodex", "notLoggedIn", None])
 
 

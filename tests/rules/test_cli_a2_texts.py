@@ -98,7 +98,7 @@ def test_all_that_was_found() -> None:
         "unclaimed": ["b.py", "c.py"],
         "missingReports": ["j2"],
         "headMoved": {"from": "a" * 40, "to": None},
-        "workerCommits": [{"jobId": "j1", "commit": "b" * 40}],
+        "workerCommits": [{"jobId": "j1", "label": "w1", "commit": "b" * 40}],
     }
     lines = a2_texts.conflicts(answer, {"j1": "w1", "j2": "w2"}).splitlines()
     assert lines[1:] == [

@@ -15,6 +15,11 @@ def test_the_page_of_tools_is_as_the_table_says() -> None:
     assert subprocess.run([sys.executable, str(script), "--check"]).returncode == 0, "run python scripts/tools_page.py"
 
 
+def test_the_types_of_the_extension_are_those_of_the_server() -> None:
+    done = subprocess.run([sys.executable, "-m", "scripts.protocol_types", "--check"], cwd=ROOT)
+    assert done.returncode == 0, "run python -m scripts.protocol_types"
+
+
 def test_links_between_our_pages_lead_somewhere() -> None:
     for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
         for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from datetime import datetime
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sidecar.lsp.options import client_setting
 from sidecar.lsp.view import rows, summary, texts
 from sidecar.lsp.view.shapes import Facts, File, Job, Problem, Row, Target
-from sidecar.lsp.view.view import client_setting
 from sidecar.model.conflict import KINDS, SEVERITIES, Conflict, ConflictJob, LineRange
 from sidecar.model.job import Usage
 
@@ -59,6 +61,10 @@ def clash(*parts: ConflictJob, kind: Any = "overlapping-edit", **changes: Any) -
     return Conflict(kind=kind, jobs=list(parts) or [part("w1"), part("w2")], **facts)
 
 
+LATER = NOON + 125
+"""When the rows of these tests are drawn."""
+
+
 def drawn(facts: Facts) -> dict[str, Row]:
     return {row.id: row for row in rows.tree(facts)[1]}
 
@@ -70,8 +76,8 @@ def shown(facts: Facts) -> list[tuple[str, list[str]]]:
 
 
 def only(one: Job, **facts: Any) -> Row:
-    """The row of the only worker."""
-    return drawn(Facts(jobs=[one], **facts))[f"job:{one.job_id}"]
+    """The row of the only worker, two minutes after its start."""
+    return drawn(Facts(**{"jobs": [one], "now": LATER, **facts}))[f"job:{one.job_id}"]
 
 
 # Groups ------------------------------------------------------------------------------------------
@@ -135,8 +141,10 @@ def test_what_concerns_the_whole_run_stands_before_conflicts_and_workers() -> No
         "Roll back is limited to file contents.",
     )
     assert (commit.label, commit.description) == ("w2 created commit 9abcdef", "workers must not commit.")
-    assert (commit.icon, commit.command, commit.target) == ("error", "openTranscript", Target(job_id="id-w2"))
-    assert (other.label, other.command) == ("A worker created commit 1234567", None)
+    made_by = Target(job_id="id-w2", commit="9abcdef" + "0" * 33)
+    assert (commit.icon, commit.command, commit.target) == ("error", "showCommit", made_by)
+    assert (commit.context, other.context) == ("notice.commit.worker", "notice.commit")
+    assert (other.label, other.command) == ("A worker created commit 1234567", "showCommit")
     assert (conflict.id, worker.id) == ("conflict:c1", "job:id-w2")
 
 
@@ -146,14 +154,14 @@ def test_what_concerns_the_whole_run_stands_before_conflicts_and_workers() -> No
 @pytest.mark.parametrize(
     ("one", "description", "aria"),
     [
-        (job("w1"), "editing a.py · {elapsed}", "w1, task w1, running, editing a.py"),
+        (job("w1"), "editing a.py · 2m", "w1, task w1, running, editing a.py"),
         (
             job("w1", touched_files=[SPEC, File("b.py")]),
-            "editing a.py · {elapsed} · 2 files",
+            "editing a.py · 2m · 2 files",
             "w1, task w1, running, editing a.py, 2 files",
         ),
         (job("w1", activity=None, started_at=None), "", "w1, task w1, running"),
-        (job("w1", stalled=True), "no activity for {elapsed}", "w1, task w1, stalled, no activity"),
+        (job("w1", stalled=True), "no activity for 2m", "w1, task w1, stalled, no activity"),
         (
             job("w1", status="queued", activity="waiting for a write slot (2 of 2 in use)"),
             "waiting for a write slot (2 of 2 in use)",
@@ -201,10 +209,20 @@ def test_what_stands_behind_a_workers_name(one: Job, description: str, aria: str
 
 
 def test_what_the_time_counts_from() -> None:
-    assert only(job("w1")).since == START
-    assert only(job("w1", stalled=True, last_activity_at="2026-01-01T12:05:00Z")).since == "2026-01-01T12:05:00Z"
-    assert only(job("w1", stalled=True)).since == START
-    assert only(ended("w1")).since is None
+    assert only(job("w1", last_activity_at="2026-01-01T12:01:00Z")).description == "editing a.py · 2m"
+    silent = job("w1", stalled=True, last_activity_at="2026-01-01T12:01:05Z")
+    assert only(silent).description == "no activity for 1m"
+    assert only(job("w1", stalled=True, started_at=None)).description == "no activity"
+    assert only(job("w1", started_at="nonsense")).description == "editing a.py"
+
+
+def test_time_stands_still_for_a_screen_reader() -> None:
+    clock = datetime.fromtimestamp(NOON).strftime("%H:%M")
+    jobs = [job("w1"), job("w2", stalled=True)]
+    drawings = [rows.tree(Facts(jobs=jobs, still=True, now=NOON + gone)) for gone in (0, 7, 4_000)]
+    assert drawings[0] == drawings[1] == drawings[2]
+    told = {row.description for row in drawings[0][1]}
+    assert told >= {f"editing a.py · since {clock}", f"no activity since {clock}"}
 
 
 def test_a_worker_that_gave_no_list_of_its_files() -> None:
@@ -286,9 +304,8 @@ def test_a_tooltip_names_a_dozen_files_at_most() -> None:
     assert "and 30 more" in told
 
 
-def test_a_text_that_is_not_ours_never_counts_the_time() -> None:
-    row = only(job("w1", title="{elapsed}", activity="editing {elapsed}.py\n\x1b[1m", started_at=None))
-    assert "{elapsed}" not in row.label + row.description + row.aria
+def test_a_text_that_is_not_ours_is_one_line() -> None:
+    row = only(job("w1", title="add\nretries", activity="editing a.py\n\x1b[1m"))
     assert "\n" not in row.label + row.description + row.aria
 
 
@@ -337,11 +354,15 @@ def test_more_files_than_a_tree_can_bear_are_counted() -> None:
 
 def test_a_row_made_before_is_used_again_and_only_where_nothing_changed() -> None:
     kept: rows.Kept = {}
-    jobs = [job("w1"), job("w2")]
-    first = {row.id: row for row in rows.tree(Facts(jobs=jobs), kept)[1]}
-    again = {row.id: row for row in rows.tree(Facts(jobs=[job("w1"), job("w2", activity="thinking")]), kept)[1]}
+
+    def draw(*jobs: Job, after: float) -> dict[str, Row]:
+        return {row.id: row for row in rows.tree(Facts(jobs=jobs, now=NOON + after), kept)[1]}
+
+    first = draw(job("w1"), job("w2"), after=10)
+    again = draw(job("w1"), job("w2", activity="thinking"), after=14)
     assert again["job:id-w1"] is first["job:id-w1"]
-    assert again["job:id-w2"].description == "thinking · {elapsed}"
+    assert again["job:id-w2"].description == "thinking · 10s"
+    assert draw(job("w1"), after=15)["job:id-w1"].description == "editing a.py · 15s"
     rows.tree(Facts(jobs=[job("w2")]), kept)
     assert set(kept) == {"id-w2"}
 
@@ -418,6 +439,9 @@ def test_what_marks_say() -> None:
         "Changed by w1 and w2",
     ]
     assert summary.marks(Facts(conflicts=[clash(severity="information")])) == []
+    undone = Facts(jobs=[job("w1", touched_files=[SPEC])], run={"runId": "run"}, marks="touched", undone={SPEC.path})
+    assert summary.marks(undone) == []
+    assert [one.id for one in summary.marks(dataclasses.replace(undone, undone=()))] == [SPEC.path]
 
 
 def test_a_setting_is_found_nested_and_dotted() -> None:
@@ -432,7 +456,8 @@ def test_a_setting_is_found_nested_and_dotted() -> None:
 
 def sums(**facts: Any) -> dict[str, Any]:
     made = Facts(**facts)
-    return summary.summary(made, rows.tree(made)[0])
+    found: dict[str, Any] = msgspec.to_builtins(summary.summary(made, rows.tree(made)[0]))
+    return found
 
 
 def test_counts() -> None:
@@ -479,6 +504,8 @@ def test_the_message_names_the_baseline() -> None:
     jobs = [job("w1", touched_files=[SPEC]), job("w2", run_id="old", touched_files=[File("b.py")])]
     found = sums(run=run, jobs=jobs)
     assert found["message"] == f"Baseline 3f2a91c, {clock}. 1 file changed by workers."
+    both = [job("w1", touched_files=[SPEC, File("b.py")])]
+    assert sums(run=run, jobs=both, undone={"b.py"})["message"] == found["message"]
     assert found["baseline"] is True
     assert sums(run=run)["message"] is None
     assert sums(run={**run, "head": None}, jobs=[job("w1")])["message"] == (
@@ -486,8 +513,27 @@ def test_the_message_names_the_baseline() -> None:
     )
 
 
+def test_the_status_bar_says_what_runs_and_what_needs_somebody() -> None:
+    def status(*jobs: Job, **facts: Any) -> tuple[str, str, int] | None:
+        found = sums(jobs=jobs, **facts)["status"]
+        return None if found is None else (found["icon"], found["text"], found["level"])
+
+    failed = ended("w9", status="failed")
+    assert status() is None
+    assert status(job("w1"), job("w2"), job("w3", status="queued")) == ("sync~spin", "2 running, 1 queued", 1)
+    assert status(conflicts=[clash()]) == ("warning", "1 conflict", 2)
+    assert status(job("w1"), failed, conflicts=[clash()]) == ("warning", "1 running, 1 conflict, 1 needs attention", 2)
+    assert status(failed, ended("w8", status="interrupted")) == ("warning", "2 need attention", 2)
+    assert status(ended("w1"), finished=True) == ("check", "1 done", 0)
+    assert status(ended("w1")) is None
+    assert status(ended("w1", status="cancelled"), finished=True) is None
+    assert status(job("w1"), ended("w2"), finished=True) == ("sync~spin", "1 running", 1)
+
+
 def links_of(markdown: str) -> list[str]:
-    return re.findall(r"command:codexSidecar\.(\w+)\?", markdown)
+    found = re.findall(r"command:codexSidecar\.(\w+)\?", markdown)
+    assert set(found) <= set(texts.LINKS), "an editor does not run it"
+    return found
 
 
 def test_a_tooltip_links_what_fits_the_worker() -> None:
@@ -512,6 +558,11 @@ def test_the_menu_has_a_line_a_worker_and_the_tokens_of_all() -> None:
 
 
 # Times -------------------------------------------------------------------------------------------
+
+
+def test_time_goes_on_in_steps_of_five_seconds_then_of_minutes() -> None:
+    seconds = (-10, 3, 55, 59.9, 60, 1859, 3900)
+    assert [texts.elapsed(one) for one in seconds] == ["0s", "0s", "55s", "55s", "1m", "30m", "1h 05m"]
 
 
 def test_times_in_words() -> None:
@@ -608,6 +659,8 @@ def states(draw: st.DrawFn) -> Facts:
         head=draw(st.none() | st.just((None, "b" * 40))),
         cleared=draw(ids),
         seen=draw(ids),
+        finished=draw(st.booleans()),
+        still=draw(st.booleans()),
         marks=draw(st.sampled_from(["conflicts", "touched", "off"])),
         now=draw(st.sampled_from([0.0, NOON, NOON + 1e6])),
     )
@@ -622,7 +675,7 @@ def test_any_state_gives_a_whole_tree(facts: Facts) -> None:
     assert len(set(ids)) == len(ids)
     by_id = {row.id: row for row in made}
     told = summary.summary(facts, roots)
-    reached = list(told["roots"])
+    reached = list(told.roots)
     for row in made:
         reached += row.children or []
     # Every row stands in exactly one place.
@@ -633,7 +686,6 @@ def test_any_state_gives_a_whole_tree(facts: Facts) -> None:
         assert row.context
         for text in (row.label, row.description, row.aria):
             assert "\n" not in text
-        assert ("{elapsed}" in row.description) <= (row.since is not None)
     for job in facts.shown:
         words = by_id[f"job:{job.job_id}"].aria.split(", ")
         state = "stalled" if job.stalled and job.active else job.status
@@ -654,6 +706,7 @@ def test_any_state_gives_marks_that_are_shown_and_counts_that_agree(facts: Facts
         assert 1 <= len(mark.badge) <= 2
         assert mark.tooltip
     found = summary.summary(facts, rows.tree(facts)[0])
-    counts = found["counts"]
-    assert (found["badge"] is None) == (counts["attention"] == 0)
-    assert counts["running"] + counts["queued"] + counts["ended"] == len(facts.shown)
+    counts = found.counts
+    assert (found.badge is None) == (counts.attention == 0)
+    assert (found.status is not None and found.status.level == 2) == (counts.attention > 0)
+    assert counts.running + counts.queued + counts.ended == len(facts.shown)

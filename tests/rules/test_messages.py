@@ -292,6 +292,15 @@ def test_roll_back_names_all_that_goes_and_all_that_stays() -> None:
     assert dialog.text == f"{dialog.message}\n\n{dialog.detail}"
 
 
+def test_what_another_worker_did_is_not_called_yours() -> None:
+    left = [Undone(W1, ["c.txt"]), Undone(W2, ["c.txt", "d.txt"])]
+    dialog = dialogs.roll_back(["a"], [Undone(W3, ["a"])], untouched=["b.txt"], left=left, keep_days=14)
+    assert (
+        "Not touched: your edits in b.txt, w1's changes in c.txt, w2's changes in c.txt and d.txt, ignored files, "
+        "commits, branches, the index."
+    ) in dialog.detail.splitlines()
+
+
 def test_roll_back_claims_only_what_is_true() -> None:
     dialog = dialogs.roll_back(["a"], [Undone(W1, ["a"])], keep_days=1)
     assert dialog.message == "Roll back 1 file to the baseline?"
@@ -344,10 +353,10 @@ def test_cancel_all_names_every_worker() -> None:
     assert dialogs.cancel_all([(W3, 0)]).detail == 'w3 "cleanup"'
 
 
-def test_to_run_again_without_a_file_to_move_claims_no_roll_back_and_no_snapshot() -> None:
+def test_to_run_again_without_a_file_to_move_claims_no_roll_back() -> None:
     dialog = dialogs.roll_back([], [], keep_days=14, rerun=[W1, W2])
     assert dialog.message == "Re-run w1, then w2?"
-    assert "snapshot" not in dialog.detail
+    assert "A snapshot is saved first." in dialog.detail
     assert "one by one" in dialog.detail
 
 
@@ -361,11 +370,13 @@ def test_roll_back_says_who_still_runs() -> None:
 
 def test_restore_mirrors_roll_back() -> None:
     dialog = dialogs.restore(
-        "15:50", "before a roll back", ["a", "b"], removed=["b"], user_edits=[UserEdit("a", 1)], keep_days=14
-    )
-    assert dialog.message == "Restore 2 files from the snapshot of 15:50 (before a roll back)?"
-    assert dialog.detail.splitlines()[:4] == [
-        "Replaced in this folder: a and b.",
+        "15:50", "before a roll back", ["a", "b", "c"], removed=["b"], created=["c"], user_edits=[UserEdit("a", 1)],
+        keep_days=14,
+    )  # fmt: skip
+    assert dialog.message == "Restore 3 files from the snapshot of 15:50 (before a roll back)?"
+    assert dialog.detail.splitlines()[:5] == [
+        "Replaced in this folder: a.",
+        "c is not there now and will be created.",
         "b did not exist then and will be removed.",
         "Also replaced: your own edits in a (1 place).",
         "Not touched: ignored files, commits, branches, the index.",
@@ -374,10 +385,15 @@ def test_restore_mirrors_roll_back() -> None:
 
 
 def test_restore_claims_only_what_is_true() -> None:
+    both = dialogs.restore("15:50", "x", ["c", "d"], created=["c", "d"], keep_days=14)
+    assert both.detail.splitlines()[0] == "c and d are not there now and will be created."
+    assert "Replaced" not in both.detail
     nothing = dialogs.restore("15:50", "before a roll back", [], snapshot="refs/x", keep_days=14)
     assert nothing.detail.splitlines() == [
         "Every file is as the snapshot has it.",
         "Not touched: ignored files, commits, branches, the index.",
+        'A snapshot is saved first: refs/x. "Codex Sidecar: Restore Snapshot..." brings everything back. '
+        "Snapshots are kept for 14 days in this repository only.",
     ]
     index = dialogs.restore("15:50", "before a roll back", [], index=True, snapshot="refs/x", keep_days=14)
     assert index.detail.splitlines()[:3] == [

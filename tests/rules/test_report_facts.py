@@ -283,7 +283,7 @@ async def test_facts_of_conflicts_and_repairs() -> None:
             known, {**known, "path": "c.py", "kind": "of-tomorrow"}, {**known, "path": "-d.py", "live": True},
         ],
         "unclaimed": ["u.txt"], "missingReports": ["job-2"], "headMoved": {"from": "a" * 40, "to": "b" * 40},
-        "workerCommits": [{"jobId": "job-1", "commit": "c" * 40}],
+        "workerCommits": [{"jobId": "job-1", "label": "w1", "commit": "c" * 40}],
     }  # fmt: skip
     saved = {"reason": "before a roll back", "files": 2, "ref": "refs/x"}
     snapshots = {

@@ -100,6 +100,10 @@ class ScriptedCore:
         }
 
 
+class Refused(Exception):
+    """Raised by an answer of a client that cannot do what it is asked for."""
+
+
 class RawClient:
     """Sends bytes, receives checked messages. `received` has every message of the server in order."""
 
@@ -124,8 +128,11 @@ class RawClient:
                 assert message["jsonrpc"] == "2.0"
                 self.received.append(message)
                 if "method" in message and "id" in message and message["method"] in self.answers:
-                    result = self.answers[message["method"]](message.get("params"))
-                    self.send({"jsonrpc": "2.0", "id": message["id"], "result": result})
+                    try:
+                        answer = {"result": self.answers[message["method"]](message.get("params"))}
+                    except Refused as exc:
+                        answer = {"error": {"code": -32803, "message": str(exc)}}
+                    self.send({"jsonrpc": "2.0", "id": message["id"], **answer})
                 async with self._news:
                     self._news.notify_all()
         except asyncio.IncompleteReadError as exc:

@@ -52,10 +52,11 @@ class ScriptedJob:
     job_id: str
     label: str
     title: str
+    is_final: bool = True
 
 
-def job(label: str) -> ScriptedJob:
-    return ScriptedJob(f"job-{label}", label, TITLES[label])
+def job(label: str, *, is_final: bool = True) -> ScriptedJob:
+    return ScriptedJob(f"job-{label}", label, TITLES[label], is_final)
 
 
 def worker(label: str, *ranges: tuple[int, int], **more: Any) -> ConflictJob:
@@ -169,10 +170,10 @@ class ScriptedA2:
         self.acts.append(("rollback", {"paths": paths, "jobIds": job_ids}))
         return ActedOutput(snapshot_id="s1", files=[], kept={})
 
-    async def rerun(self, job_ids: Any, token: str | None, client: Any) -> PreviewOutput | RerunOutput:
+    async def rerun(self, job_ids: Any, order: str, token: str | None, client: Any) -> PreviewOutput | RerunOutput:
         if (preview := self._preview("Roll back and run again?", token)) is not None:
             return preview
-        self.acts.append(("rerun", {"jobIds": job_ids}))
+        self.acts.append(("rerun", {"jobIds": job_ids} if order == "spawned" else {"jobIds": job_ids, "order": order}))
         return RerunOutput(jobs=[], snapshot_id="s1", files=[])
 
     async def restore(self, snapshot_id: str, token: str | None) -> PreviewOutput | ActedOutput:

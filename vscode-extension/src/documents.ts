@@ -4,7 +4,7 @@ import * as vscode from "vscode";
 import { sentence, type Repositories } from "./repositories";
 import type { Repository } from "./repository";
 
-export const SCHEME = "codex-sidecar";
+const SCHEME = "codex-sidecar";
 /** The other side of a difference whose file is not there. */
 export const NOTHING = vscode.Uri.from({ scheme: SCHEME, path: "/nothing", query: "nothing" });
 
@@ -13,35 +13,28 @@ export class Documents implements vscode.TextDocumentContentProvider, vscode.Dis
   readonly onDidChange = this.changed.event;
   private readonly atEnd = new WeakMap<vscode.TextEditor, boolean>();
   private readonly owners = new Map<string, Repository>();
-  private readonly early = new Set<string>();
-  private readonly parts: vscode.Disposable[];
+  private readonly parts: vscode.Disposable;
 
   constructor(private readonly repositories: Repositories) {
-    this.parts = [
+    this.parts = vscode.Disposable.from(
+      this.changed,
       vscode.workspace.registerTextDocumentContentProvider(SCHEME, this),
       vscode.window.onDidChangeTextEditorVisibleRanges(({ textEditor, visibleRanges }) => {
         const last = visibleRanges[visibleRanges.length - 1]?.end.line ?? 0;
         this.atEnd.set(textEditor, last >= textEditor.document.lineCount - 2);
       }),
       vscode.workspace.onDidOpenTextDocument(({ uri }) => {
-        if (this.early.delete(uri.toString())) {
-          this.changed.fire(uri);
+        // VS Code drops what it hears of a document that is still being opened.
+        if (uri.scheme === SCHEME) {
+          this.renew(uri);
         }
       }),
-      vscode.workspace.onDidChangeTextDocument(({ document }) => {
-        this.follow(document);
-      }),
-    ];
+      vscode.workspace.onDidChangeTextDocument(({ document }) => this.follow(document)),
+    );
   }
 
-  /** VS Code drops what it hears of a document that is still being opened, so that is said once it is open. */
   renew(uri: vscode.Uri): void {
-    const key = uri.toString();
-    if (vscode.workspace.textDocuments.some((one) => one.uri.toString() === key)) {
-      this.changed.fire(uri);
-    } else {
-      this.early.add(key);
-    }
+    this.changed.fire(uri);
   }
 
   /** A document that a repository's server has named. */
@@ -76,15 +69,13 @@ export class Documents implements vscode.TextDocumentContentProvider, vscode.Dis
     if (document.uri.scheme !== SCHEME || !/^job=[^&]*$/.test(document.uri.query) || !wanted) {
       return;
     }
-    for (const editor of vscode.window.visibleTextEditors) {
-      if (editor.document === document && this.atEnd.get(editor) !== false) {
-        revealEnd(editor);
-      }
-    }
+    vscode.window.visibleTextEditors
+      .filter((editor) => editor.document === document && this.atEnd.get(editor) !== false)
+      .forEach(revealEnd);
   }
 
   dispose(): void {
-    vscode.Disposable.from(...this.parts, this.changed).dispose();
+    this.parts.dispose();
   }
 }
 

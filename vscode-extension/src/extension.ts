@@ -1,18 +1,18 @@
 /** Starts one language client for each repository of the window, keeps the context keys and registers the commands. */
 
 import * as vscode from "vscode";
-import { Attribution } from "./attribution";
-import { Decorations } from "./decorations";
+import { attribution, toggleAttribution } from "./attribution";
+import { decorations } from "./decorations";
 import { Documents } from "./documents";
-import { bundledPython } from "./environment";
 import { Merges } from "./merges";
+import type { Counts } from "./protocol";
 import { Repositories, sentence, type Host } from "./repositories";
 import type { Repository } from "./repository";
-import { findProgram, NoProgram, topLevel, type Program } from "./server";
-import { StatusItem } from "./status";
+import { NoProgram, Programs, pythonExtension, topLevel, type Program } from "./server";
+import { statusItem } from "./status";
 import { Tree, type Node } from "./tree";
 import { primitives, show } from "./ui";
-import { merged, type Counts, type Target } from "./view";
+import { merged } from "./view";
 
 const PROGRAM_SETTINGS = ["server.path", "server.importStrategy", "python.path"].map((name) => `codexSidecar.${name}`);
 /** Tools that a code action or a lens carries: the server asks before it acts. */
@@ -26,47 +26,38 @@ class Window {
   private state = "starting";
   private readonly programs = new Map<string, Program>();
   private readonly log = vscode.window.createOutputChannel("Codex Sidecar", { log: true });
+  private readonly finder: Programs;
   private readonly programsChanged = new vscode.EventEmitter<void>();
   private readonly repositories = new Repositories();
   private readonly documents = new Documents(this.repositories);
   private readonly merges = new Merges(this.documents);
   private readonly host: Host = {
     ui: primitives(this.documents, this.merges),
-    renewed: (uri) => {
-      this.documents.renew(uri);
-    },
-    changed: (repository, change) => {
-      this.repositories.changed.fire({ repository, change });
-    },
+    renewed: (uri) => this.documents.renew(uri),
+    changed: (repository, change) => this.repositories.changed.fire({ repository, change }),
   };
   private readonly tree = new Tree(this.repositories);
   private opening: Promise<unknown> = Promise.resolve();
   private awaited: vscode.Disposable[] = [];
 
   constructor(private readonly context: vscode.ExtensionContext) {
-    const attribution = new Attribution(this.repositories);
+    this.finder = new Programs(context, this.log);
     context.subscriptions.push(
       this.repositories,
       this.log,
       this.documents,
       this.merges,
       this.tree,
-      attribution,
-      new StatusItem(this.repositories),
-      new Decorations(this.repositories),
-      this.repositories.onDidChange(() => {
-        this.publish();
-      }),
-      new vscode.Disposable(() => {
-        this.awaitGit([]);
-      }),
+      attribution(this.repositories),
+      statusItem(this.repositories),
+      decorations(this.repositories),
+      this.repositories.onDidChange(() => this.publish()),
+      new vscode.Disposable(() => this.awaitGit([])),
       ...this.commands({
         finishMerge: () => this.merges.finish(),
-        toggleAttribution: () => attribution.toggle(),
+        toggleAttribution,
         restartServer: () => this.open(true),
-        showServerLog: () => {
-          this.log.show();
-        },
+        showServerLog: () => this.log.show(),
         openSettings: () => show("settings"),
         openWalkthrough: () => show("walkthrough"),
       }),
@@ -99,11 +90,11 @@ class Window {
         return register(command, own[action] ?? ((given: unknown, top: unknown) => this.act(action, given, top)));
       }),
       ...FLOWS.map((tool) =>
-        register(tool, (args: Target = {}, top?: unknown) =>
+        register(tool, ({ top, ...args }: { top?: unknown } = {}) =>
           "token" in args ? this.call(tool, args, top) : this.act(tool, args, top),
         ),
       ),
-      ...TOOLS.map((tool) => register(tool, (args: Target = {}, top?: unknown) => this.call(tool, args, top))),
+      ...TOOLS.map((tool) => register(tool, (args: object = {}, top?: unknown) => this.call(tool, args, top))),
     ];
   }
 
@@ -123,10 +114,14 @@ class Window {
       return;
     }
     const isTarget = typeof given === "object" && given !== null && !(given instanceof vscode.Uri);
-    await repository?.act(action, node?.row ? (node.row.target ?? {}) : isTarget ? (given as Target) : {});
+    await repository?.act(action, node?.row ? node.row.target : isTarget ? given : {});
+    // VS Code ticks a step of the walkthrough when its condition becomes true, not where it is true already.
+    for (const done of [action, undefined]) {
+      await vscode.commands.executeCommand("setContext", "codexSidecar.did", done);
+    }
   }
 
-  private async call(tool: string, args: Target, top: unknown): Promise<unknown> {
+  private async call(tool: string, args: object, top: unknown): Promise<unknown> {
     const repository = this.repositories.at(top) ?? (await this.repositories.pick());
     return repository?.request("workspace/executeCommand", { command: tool, arguments: [args] });
   }
@@ -151,8 +146,9 @@ class Window {
       this.programs.delete(top);
     }
     let problem = folders.length === 0 ? "noFolder" : "notGit";
-    for (const top of [...tops].filter((one) => !this.repositories.at(one))) {
-      problem = (await this.openOne(top)) ?? problem;
+    const missing = [...tops].filter((one) => !this.repositories.at(one));
+    for (const found of await Promise.all(missing.map((top) => this.openOne(top, again)))) {
+      problem = found ?? problem;
     }
     this.programsChanged.fire();
     this.awaitGit(problem === "notGit" ? folders : []);
@@ -171,9 +167,10 @@ class Window {
   }
 
   /** Returns what stands in the way, if anything. */
-  private async openOne(top: string): Promise<string | undefined> {
+  private async openOne(top: string, again: boolean): Promise<string | undefined> {
     try {
-      const program = await findProgram(this.context, top, (python) => bundledPython(this.context, python, this.log));
+      const program = await this.finder.find(top, again);
+      this.log.info(`${top}: starting ${[program.command, ...program.args].join(" ")}`);
       // Loaded now: the language client would make up most of the activation.
       const { Repository } = await import("./repository.js");
       const repository = new Repository(top, program, this.log, this.host);
@@ -181,8 +178,12 @@ class Window {
         await repository.start();
       } catch (error) {
         repository.dispose();
+        if (program.remembered) {
+          return await this.openOne(top, true);
+        }
         throw error;
       }
+      this.log.info(`${top}: started`);
       this.programs.set(top, program);
       this.repositories.add(repository);
       return undefined;
@@ -206,7 +207,7 @@ class Window {
     const { counts, baseline, setup } = merged(all.map((one) => one.view.summary));
     const stopped = this.state === "ready" && !all.some((one) => one.running);
     const state = stopped ? "failed" : this.state === "ready" ? (setup ?? "ready") : this.state;
-    const keys = { ...counts, active: counts.running + counts.queued, baseline, state };
+    const keys = { ...counts, active: counts.running + counts.queued, baseline, state, pythonExtension: pythonExtension() !== undefined };
     for (const [name, value] of Object.entries(keys)) {
       void vscode.commands.executeCommand("setContext", `codexSidecar.${name}`, value);
     }

@@ -2,19 +2,10 @@
 
 import * as vscode from "vscode";
 import type { Documents } from "./documents";
+import type { MergeRequest } from "./protocol";
 import type { Repository } from "./repository";
 
 const SCHEME = "codex-merge";
-
-export interface MergeRequest {
-  conflictId: string;
-  jobIds: string[];
-  path: string;
-  base: string;
-  inputs: { uri: string; title: string; description: string; detail: string }[];
-  marked: string;
-  expectedHash: string;
-}
 
 interface Merging {
   content: Uint8Array;
@@ -27,9 +18,14 @@ export class Merges implements vscode.FileSystemProvider, vscode.Disposable {
   private readonly merging = new Map<string, Merging>();
   private readonly changed = new vscode.EventEmitter<vscode.FileChangeEvent[]>();
   readonly onDidChangeFile = this.changed.event;
-  private readonly registration = vscode.workspace.registerFileSystemProvider(SCHEME, this);
+  private readonly tabs: vscode.Disposable;
 
-  constructor(private readonly documents: Documents) {}
+  constructor(private readonly documents: Documents) {
+    this.tabs = vscode.window.tabGroups.onDidChangeTabs(() => {
+      const open = vscode.window.tabGroups.all.some(({ tabs }) => tabs.some((tab) => resultOf(tab)?.scheme === SCHEME));
+      void vscode.commands.executeCommand("setContext", "codexSidecar.merging", open);
+    });
+  }
 
   async open(repository: Repository, request: MergeRequest): Promise<void> {
     const output = vscode.Uri.from({ scheme: SCHEME, path: `/${request.path}`, query: `top=${encodeURIComponent(repository.top)}` });
@@ -49,16 +45,14 @@ export class Merges implements vscode.FileSystemProvider, vscode.Disposable {
 
   /** Takes the text of the active merge over into the work tree. */
   async finish(): Promise<void> {
-    const input = vscode.window.tabGroups.activeTabGroup.activeTab?.input as
-      | { result?: vscode.Uri; uri?: vscode.Uri }
-      | undefined;
-    const uri = input?.result ?? input?.uri ?? vscode.window.activeTextEditor?.document.uri;
+    const tab = vscode.window.tabGroups.activeTabGroup.activeTab;
+    const uri = resultOf(tab) ?? vscode.window.activeTextEditor?.document.uri;
     const key = uri?.scheme === SCHEME ? uri.toString() : [...this.merging.keys()].pop();
     const merging = this.merging.get(key ?? "");
     if (key === undefined || !merging) {
       return;
     }
-    if (input?.uri) {
+    if (tab?.input instanceof vscode.TabInputText) {
       await vscode.window.activeTextEditor?.document.save();
     } else {
       const accepted = await vscode.commands.executeCommand<{ successful?: boolean }>("mergeEditor.acceptMerge");
@@ -83,9 +77,7 @@ export class Merges implements vscode.FileSystemProvider, vscode.Disposable {
     return { type: vscode.FileType.File, ctime: 0, mtime, size: content.byteLength };
   }
 
-  readFile(uri: vscode.Uri): Uint8Array {
-    return this.file(uri).content;
-  }
+  readFile = (uri: vscode.Uri): Uint8Array => this.file(uri).content;
 
   writeFile(uri: vscode.Uri, content: Uint8Array): void {
     Object.assign(this.file(uri), { content, mtime: Date.now() });
@@ -96,21 +88,13 @@ export class Merges implements vscode.FileSystemProvider, vscode.Disposable {
     this.merging.delete(uri.toString());
   }
 
-  watch(): vscode.Disposable {
-    return new vscode.Disposable(() => undefined);
-  }
+  watch = (): vscode.Disposable => new vscode.Disposable(() => undefined);
+  readDirectory = refuse;
+  createDirectory = refuse;
+  rename = refuse;
 
-  readDirectory(): [string, vscode.FileType][] {
-    return [];
-  }
-
-  createDirectory(uri: vscode.Uri): never {
-    throw vscode.FileSystemError.NoPermissions(uri);
-  }
-
-  rename(uri: vscode.Uri): never {
-    throw vscode.FileSystemError.NoPermissions(uri);
-  }
+  /** Behind the members above: VS Code looks for them at once. */
+  private readonly registration = vscode.workspace.registerFileSystemProvider(SCHEME, this);
 
   private file(uri: vscode.Uri): Merging {
     const file = this.merging.get(uri.toString());
@@ -121,7 +105,17 @@ export class Merges implements vscode.FileSystemProvider, vscode.Disposable {
   }
 
   dispose(): void {
-    this.registration.dispose();
-    this.changed.dispose();
+    vscode.Disposable.from(this.registration, this.changed, this.tabs).dispose();
   }
+}
+
+/** What a tab edits: a file, or the result of a merge, which has no type in the public interface. */
+function resultOf(tab: vscode.Tab | undefined): vscode.Uri | undefined {
+  const input = tab?.input as { result?: vscode.Uri; uri?: vscode.Uri } | undefined;
+  return input?.result ?? input?.uri;
+}
+
+/** There are no folders, and a file keeps its name. */
+function refuse(uri: vscode.Uri): never {
+  throw vscode.FileSystemError.NoPermissions(uri);
 }

@@ -2,6 +2,7 @@
 
 import * as vscode from "vscode";
 import type { Repository } from "./repository";
+import type { UiRequest } from "./protocol";
 import { EVERYTHING, type Change } from "./view";
 
 /** What went wrong, in the server's words. */
@@ -17,10 +18,9 @@ export interface Host {
   changed(repository: Repository, change: Change): void;
   /** A document of the server has new content. */
   renewed(uri: vscode.Uri): void;
-  ui(repository: Repository, request: { kind: string }): Promise<object | null>;
+  ui(repository: Repository, request: UiRequest): Promise<unknown>;
 }
 
-/** All repositories of the window. */
 export class Repositories implements vscode.Disposable {
   readonly changed = new vscode.EventEmitter<{ repository?: Repository; change: Change }>();
   readonly onDidChange = this.changed.event;
@@ -47,22 +47,17 @@ export class Repositories implements vscode.Disposable {
 
   /** The innermost repository that a file lies in. */
   of(uri: vscode.Uri): Repository | undefined {
-    return this.all
-      .filter((one) => one.relative(uri) !== undefined)
-      .sort((a, b) => b.top.length - a.top.length)[0];
+    const holding = this.all.filter((one) => one.relative(uri) !== undefined);
+    return holding.sort((a, b) => b.top.length - a.top.length)[0];
   }
 
   /** The only repository, or the one that the person chooses. */
   async pick(fits: (repository: Repository) => boolean = () => true): Promise<Repository | undefined> {
     const fitting = this.all.filter(fits);
-    const items = (fitting.length ? fitting : this.all).map((repository) => ({
-      label: repository.name,
-      description: repository.top,
-      repository,
-    }));
-    return items.length < 2
-      ? items[0]?.repository
-      : (await vscode.window.showQuickPick(items, { title: vscode.l10n.t("Which repository?") }))?.repository;
+    const offered = fitting.length ? fitting : this.all;
+    const items = offered.map((repository) => ({ label: repository.name, description: repository.top, repository }));
+    const title = vscode.l10n.t("Which repository?");
+    return (items.length < 2 ? items[0] : await vscode.window.showQuickPick(items, { title }))?.repository;
   }
 
   dispose(): void {

@@ -2,18 +2,27 @@
 
 import { basename } from "node:path";
 import * as vscode from "vscode";
-import { CloseAction, ErrorAction, LanguageClient, RevealOutputChannelOn, State, type Middleware } from "vscode-languageclient/node";
+import { CloseAction, ErrorAction, LanguageClient, RevealOutputChannelOn, State } from "vscode-languageclient/node";
+import type { Row, StateMessage, Ui, UiRequest } from "./protocol";
 import { sentence, type Host } from "./repositories";
 import type { Program } from "./server";
-import { EVERYTHING, View, type Row, type StateMessage, type Target } from "./view";
+import { EVERYTHING, View } from "./view";
 
+const DOCUMENT = "workspace/textDocumentContent";
 const RESTARTS_MAX = 3;
 const STABLE_MS = 60_000;
+const SHOWN: Ui = { state: true, ownsProgress: true, dialogs: true, mergeEditor: true, virtualDocs: true };
 
-/** Shows no notifications of its own: that the server is gone is said by the view. */
+/** Shows no notifications of its own: that the server is gone is said by the view. And no documents: see `Documents`. */
 class QuietClient extends LanguageClient {
   override error(message: string, data?: unknown): void {
     super.error(message, data, false);
+  }
+
+  override registerFeature(feature: Parameters<LanguageClient["registerFeature"]>[0]): void {
+    if (!("registrationType" in feature) || feature.registrationType.method !== DOCUMENT) {
+      super.registerFeature(feature);
+    }
   }
 }
 
@@ -40,7 +49,8 @@ export class Repository implements vscode.Disposable {
         workspaceFolder: { uri: vscode.Uri.file(top), name: this.name, index: 0 },
         initializationOptions: () => ({
           ...(JSON.parse(JSON.stringify(vscode.workspace.getConfiguration().get("codexSidecar") ?? {})) as object),
-          ui: { state: true, ownsProgress: true, dialogs: true, mergeEditor: true, virtualDocs: true },
+          ui: SHOWN,
+          editor: { accessibilitySupport: vscode.workspace.getConfiguration("editor").get("accessibilitySupport") },
         }),
         outputChannel: log,
         revealOutputChannelOn: RevealOutputChannelOn.Never,
@@ -49,24 +59,11 @@ export class Repository implements vscode.Disposable {
           error: () => ({ action: ErrorAction.Continue, handled: true }),
           closed: () => ({ action: this.again() ? CloseAction.Restart : CloseAction.DoNotRestart, handled: true }),
         },
-        middleware: this.middleware(),
       },
     );
     this.client.onNotification("codexSidecar/state", (message: StateMessage) => void this.take(message));
-    this.client.onRequest("codexSidecar/ui", (request: { kind: string }) => host.ui(this, request));
-    // As the last feature, whenever the server has started: the client's own handler of the request, which it sets
-    // as late, knows only providers that it has registered itself.
-    this.client.registerFeature({
-      fillClientCapabilities: () => undefined,
-      initialize: () => {
-        this.client.onRequest("workspace/textDocumentContent/refresh", ({ uri }: { uri: string }) => {
-          host.renewed(vscode.Uri.parse(uri));
-          return null;
-        });
-      },
-      getState: () => ({ kind: "static" }),
-      clear: () => undefined,
-    });
+    this.client.onRequest("codexSidecar/ui", (request: UiRequest) => host.ui(this, request));
+    this.client.onRequest(`${DOCUMENT}/refresh`, ({ uri }: { uri: string }) => host.renewed(vscode.Uri.parse(uri)));
     this.client.onDidChangeState(({ newState }) => {
       this.wasUp ||= newState === State.Running;
       host.changed(this, newState === State.Stopped ? this.view.clear() : EVERYTHING);
@@ -96,7 +93,7 @@ export class Repository implements vscode.Disposable {
   }
 
   /** Has the server do something; it asks what it must know. False: it failed, which the person has been told. */
-  async act(action: string, target: Target = {}, more: object = {}): Promise<boolean> {
+  async act(action: string, target: object = {}, more: object = {}): Promise<boolean> {
     try {
       await this.request("codexSidecar/act", { action, target, editor: editorNow(action), ...more });
       return true;
@@ -121,49 +118,18 @@ export class Repository implements vscode.Disposable {
     this.host.changed(this, change ?? this.view.clear());
   }
 
-  /** Commands of actions and lenses are told which repository they belong to. */
-  private middleware(): Middleware {
-    const mark = (command: vscode.Command | undefined): void => {
-      if (command?.command.startsWith("codex_")) {
-        command.arguments = [command.arguments?.[0] ?? {}, this.top];
-      }
-    };
-    return {
-      provideCodeActions: async (document, range, context, token, next) => {
-        const found = await next(document, range, context, token);
-        found?.forEach((one) => {
-          mark(typeof one.command === "string" ? (one as vscode.Command) : (one as vscode.CodeAction).command);
-        });
-        return found;
-      },
-      provideCodeLenses: async (document, token, next) => {
-        const found = await next(document, token);
-        found?.forEach((lens) => {
-          mark(lens.command);
-        });
-        return found;
-      },
-    };
-  }
-
   dispose(): void {
     void this.client.dispose().catch(() => undefined); // It is stopped already, or never started.
   }
 }
 
 /** Where the person is; the whole text only where it is the task. Lines count from 0. */
-function editorNow(action: string): object | undefined {
-  const editor = vscode.window.activeTextEditor;
-  if (!editor) {
-    return undefined;
-  }
-  const { document, selection } = editor;
-  return {
-    uri: document.uri.toString(),
-    line: selection.start.line,
-    endLine: selection.end.line,
-    selection: document.getText(selection),
-    languageId: document.languageId,
-    ...(action === "spawnFromFile" ? { text: document.getText() } : {}),
+const editorNow = (action: string, editor = vscode.window.activeTextEditor): object | undefined =>
+  editor && {
+    uri: editor.document.uri.toString(),
+    line: editor.selection.start.line,
+    endLine: editor.selection.end.line,
+    selection: editor.document.getText(editor.selection),
+    languageId: editor.document.languageId,
+    text: action === "spawnFromFile" ? editor.document.getText() : undefined,
   };
-}

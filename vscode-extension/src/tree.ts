@@ -1,38 +1,31 @@
 /** The view "Workers". */
 
 import * as vscode from "vscode";
+import { LINKS, type Row } from "./protocol";
 import type { Repositories } from "./repositories";
 import type { Repository } from "./repository";
-import { merged, timed, type Change, type Row } from "./view";
+import type { Change } from "./view";
 
 export interface Node {
   row: Row;
   repository: Repository;
-  /** The description as it was last drawn. */
-  shown?: string;
 }
-
-const TICK_MS = 5_000;
-const LINKS = ["openTranscript", "openChanges", "openResult", "cancel"].map((name) => `codexSidecar.${name}`);
 
 export class Tree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
   private readonly changed = new vscode.EventEmitter<Node[] | undefined>();
   readonly onDidChangeTreeData = this.changed.event;
   /** By id. VS Code refreshes a row only when it is told of the very object that it was given. */
   private readonly nodes = new Map<string, Node>();
-  private readonly view: vscode.TreeView<Node>;
-  private readonly timer: NodeJS.Timeout;
+  private readonly view = vscode.window.createTreeView("codexSidecar.workers", { treeDataProvider: this, showCollapseAll: true });
 
   constructor(private readonly repositories: Repositories) {
-    this.view = vscode.window.createTreeView("codexSidecar.workers", { treeDataProvider: this, showCollapseAll: true });
-    this.timer = setInterval(() => {
-      this.tick();
-    }, TICK_MS);
     repositories.onDidChange(({ repository, change }) => {
       this.refresh(repository, change);
-      const { badge, message } = merged(repositories.all.map((one) => one.view.summary));
-      this.view.badge = badge ?? undefined;
-      this.view.message = message ?? undefined;
+      const summaries = repositories.all.map((one) => one.view.summary);
+      const badges = summaries.flatMap(({ badge }) => badge ?? []);
+      const value = badges.reduce((sum, badge) => sum + badge.value, 0);
+      this.view.badge = badges.length ? { value, tooltip: badges.map(({ tooltip }) => tooltip).join("\n") } : undefined;
+      this.view.message = (summaries.length === 1 && summaries[0]?.message) || undefined;
     });
   }
 
@@ -46,49 +39,38 @@ export class Tree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
   }
 
   async getChildren(node?: Node): Promise<Node[]> {
-    if (node?.row.lazy) {
-      return (await node.repository.rows(node.row.id)).map((row) => this.node(node.repository, row));
-    }
     if (node) {
-      return node.repository.view.children(node.row.children ?? []).map((row) => this.node(node.repository, row));
+      const { row, repository } = node;
+      const below = row.lazy ? await repository.rows(row.id) : repository.view.children(row.children ?? []);
+      return below.map((one) => this.node(repository, one));
     }
     const used = this.repositories.all.filter(({ view }) => view.summary.roots.length > 0);
-    if (used.length > 1) {
-      return used.map((repository) => this.node(repository, repositoryRow(repository)));
-    }
-    return used.flatMap((one) => one.view.children(one.view.summary.roots).map((row) => this.node(one, row)));
+    return used.flatMap((one) => {
+      const top = used.length > 1 ? [repositoryRow(one)] : one.view.children(one.view.summary.roots);
+      return top.map((row) => this.node(one, row));
+    });
   }
 
   getTreeItem(node: Node): vscode.TreeItem {
     const { row, repository } = node;
     const { None, Collapsed, Expanded } = vscode.TreeItemCollapsibleState;
-    const state = row.children?.length || row.lazy ? (row.collapsed ? Collapsed : Expanded) : None;
-    const item = new vscode.TreeItem(row.label, state);
-    item.id = keyOf(repository, row);
-    item.description = node.shown = timed(row.description ?? "", row.since, Date.now());
-    item.contextValue = row.context;
-    if (row.tooltip) {
-      const tooltip = new vscode.MarkdownString(row.tooltip, true);
-      tooltip.isTrusted = { enabledCommands: LINKS };
-      item.tooltip = tooltip;
-    }
-    item.accessibilityInformation = { label: timed(row.aria, row.since, Date.now()) };
-    if (row.icon) {
-      item.iconPath = new vscode.ThemeIcon(row.icon, row.color ? new vscode.ThemeColor(row.color) : undefined);
-    } else if (row.path) {
-      item.resourceUri = repository.uri(row.path);
-      item.iconPath = vscode.ThemeIcon.File;
-    }
-    if (row.command) {
-      item.command = { command: `codexSidecar.${row.command}`, title: row.label, arguments: [node] };
-    }
-    return item;
+    const state = !row.lazy && !row.children?.length ? None : row.collapsed ? Collapsed : Expanded;
+    const color = row.color ? new vscode.ThemeColor(row.color) : undefined;
+    return Object.assign(new vscode.TreeItem(row.label, state), {
+      id: keyOf(repository, row),
+      description: row.description,
+      contextValue: row.context,
+      tooltip: row.tooltip ? trusted(row.tooltip) : undefined,
+      accessibilityInformation: { label: row.aria },
+      iconPath: row.icon ? new vscode.ThemeIcon(row.icon, color) : row.path ? vscode.ThemeIcon.File : undefined,
+      resourceUri: row.path ? repository.uri(row.path) : undefined,
+      command: row.command ? { command: `codexSidecar.${row.command}`, title: row.label, arguments: [node] } : undefined,
+    });
   }
 
   private node(repository: Repository, row: Row): Node {
     const key = keyOf(repository, row);
-    const node = this.nodes.get(key) ?? { repository, row };
-    node.row = row;
+    const node = Object.assign(this.nodes.get(key) ?? { repository }, { row });
     this.nodes.set(key, node);
     return node;
   }
@@ -99,40 +81,27 @@ export class Tree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
       this.changed.fire(undefined);
       return;
     }
-    const nodes = repository.view.children(change.rows).flatMap((row) => {
-      const node = this.nodes.get(keyOf(repository, row));
-      return node ? [Object.assign(node, { row })] : [];
-    });
-    if (nodes.length) {
-      this.changed.fire(nodes);
-    }
-  }
-
-  /** Time goes on in rows that run, but not under the finger of somebody to whom each change is read out. */
-  private tick(): void {
-    const reading = vscode.workspace.getConfiguration("editor").get("accessibilitySupport") === "on";
-    if (!this.view.visible || reading) {
-      return;
-    }
-    const now = Date.now();
-    const late = [...this.nodes.values()].filter(
-      ({ row, shown }) => shown !== undefined && row.since && timed(row.description ?? "", row.since, now) !== shown,
-    );
-    if (late.length) {
-      this.changed.fire(late);
+    const known = repository.view.children(change.rows).filter((row) => this.nodes.has(keyOf(repository, row)));
+    if (known.length) {
+      this.changed.fire(known.map((row) => this.node(repository, row)));
     }
   }
 
   dispose(): void {
-    clearInterval(this.timer);
-    this.view.dispose();
-    this.changed.dispose();
+    vscode.Disposable.from(this.view, this.changed).dispose();
   }
+}
+
+/** The server's Markdown, whose links may run the actions that the server links. */
+export function trusted(markdown: string): vscode.MarkdownString {
+  const made = new vscode.MarkdownString(markdown, true);
+  made.isTrusted = { enabledCommands: LINKS };
+  return made;
 }
 
 const keyOf = (repository: Repository, row: Row): string => `${repository.top}:${row.id}`;
 
 function repositoryRow({ name, top, view }: Repository): Row {
-  const children = view.summary.roots;
-  return { id: "repository", label: name, tooltip: top, icon: "repo", context: "repository", aria: name, children };
+  const { roots } = view.summary;
+  return { id: "repository", label: name, description: "", tooltip: top, icon: "repo", context: "repository", aria: name, target: {}, children: roots };
 }

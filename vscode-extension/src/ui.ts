@@ -2,44 +2,15 @@
 
 import * as vscode from "vscode";
 import { NOTHING, revealEnd, type Documents } from "./documents";
-import type { MergeRequest, Merges } from "./merges";
+import type { Merges } from "./merges";
+import type { Button, InputRequest, UiRequest, ViewRequest } from "./protocol";
 import type { Repository } from "./repository";
 
-interface Choice {
-  id: string;
-  label: string;
-}
+type Asked<Kind> = Extract<UiRequest, { kind: Kind }>;
+/** Undefined: there is nothing to answer; null: the person dismissed it. */
+type Primitives = { [Kind in UiRequest["kind"]]: (asked: Asked<Kind>, repository: Repository) => unknown };
 
-interface Pick extends Choice {
-  description?: string;
-  detail?: string;
-  picked?: boolean;
-}
-
-interface Requests {
-  pick: { title: string; placeholder?: string; items: Pick[]; many?: boolean };
-  input: {
-    title: string;
-    placeholder?: string;
-    prompt?: string;
-    value?: string;
-    button?: { id: string; icon: string; tooltip: string };
-  };
-  modal: { message: string; detail?: string; buttons: Choice[] };
-  toast: { severity: "info" | "warning" | "error"; message: string; buttons?: Choice[]; unlessFocused?: boolean };
-  open: { uri: string; line?: number; preview?: boolean; end?: boolean };
-  diff: { left: string | null; right: string | null; title: string };
-  changes: { title: string; files: [string, string | null, string | null][] };
-  untitled: { languageId: string; content: string };
-  clipboard: { text: string };
-  terminal: { name: string; program: string; args: string[]; cwd?: string };
-  merge: MergeRequest;
-  view: { name: string; query?: string };
-}
-
-type Primitives = { [Kind in keyof Requests]: (asked: Requests[Kind], repository: Repository) => Promise<object | null> };
-
-const VIEWS: Record<string, (query: string) => [string, ...unknown[]]> = {
+const VIEWS: Record<ViewRequest["name"], (query: string) => [string, ...unknown[]]> = {
   scm: () => ["workbench.view.scm"],
   walkthrough: () => ["workbench.action.openWalkthrough", "codex-sidecar.codex-sidecar#start"],
   settings: (query) => ["workbench.action.openSettings", query || "@ext:codex-sidecar.codex-sidecar"],
@@ -48,12 +19,8 @@ const VIEWS: Record<string, (query: string) => [string, ...unknown[]]> = {
   newWindowFolder: (query) => ["vscode.openFolder", vscode.Uri.file(query), { forceNewWindow: true }],
 };
 
-export async function show(name: string, query = ""): Promise<void> {
-  const [command, ...args] = VIEWS[name]?.(query) ?? [];
-  if (!command) {
-    throw new Error(`no view ${name}`);
-  }
-  await vscode.commands.executeCommand(command, ...args);
+export async function show(name: ViewRequest["name"], query = ""): Promise<void> {
+  await vscode.commands.executeCommand(...VIEWS[name](query));
 }
 
 /** The handler of `codexSidecar/ui`. A request that cannot be served is answered with an error. */
@@ -66,8 +33,7 @@ export function primitives(documents: Documents, merges: Merges) {
         const all = await vscode.window.showQuickPick(items, { ...options, canPickMany: true });
         return all ? { ids: all.map(({ id }) => id) } : null;
       }
-      const one = await vscode.window.showQuickPick(items, options);
-      return one ? { id: one.id } : null;
+      return chosen(await vscode.window.showQuickPick(items, options));
     },
     input,
     modal: async ({ message, detail, buttons }) =>
@@ -80,7 +46,7 @@ export function primitives(documents: Documents, merges: Merges) {
       const tell = { info: showInformationMessage, warning: showWarningMessage, error: showErrorMessage }[severity];
       return chosen(await tell(message, ...buttons.map(titled)));
     },
-    open: async ({ uri: text, line, preview = true, end }, repository) => {
+    open: async ({ uri: text, line, preview, end }, repository) => {
       const uri = documents.own(text, repository);
       const selection = line === undefined ? undefined : new vscode.Range(line, 0, line, 0);
       await vscode.commands.executeCommand("vscode.open", uri, { preview, selection });
@@ -88,18 +54,15 @@ export function primitives(documents: Documents, merges: Merges) {
       if (end && editor?.document.uri.toString() === uri.toString()) {
         revealEnd(editor);
       }
-      return {};
     },
     diff: async ({ left, right, title }, repository) => {
       const sides = [left, right].map((side) => (side === null ? NOTHING : documents.own(side, repository)));
       await vscode.commands.executeCommand("vscode.diff", ...sides, title, { preview: true });
-      return {};
     },
     changes: async ({ title, files }, repository) => {
       // A side that is not there is undefined: with a document for it the editor would show a file that was changed.
       const sides = files.map((file) => file.map((side) => (side === null ? undefined : documents.own(side, repository))));
       await vscode.commands.executeCommand("vscode.changes", title, sides);
-      return {};
     },
     untitled: async ({ languageId, content }) => {
       const document = await vscode.workspace.openTextDocument({ language: languageId, content });
@@ -107,57 +70,38 @@ export function primitives(documents: Documents, merges: Merges) {
       // Before the editor is there: its key binding and its button hang on it.
       await vscode.commands.executeCommand("setContext", "codexSidecar.taskFiles", tasks);
       await vscode.window.showTextDocument(document);
-      return {};
     },
-    clipboard: async ({ text }) => {
-      await vscode.env.clipboard.writeText(text);
-      return {};
-    },
+    clipboard: ({ text }) => vscode.env.clipboard.writeText(text),
     terminal: ({ name, program, args, cwd }) => {
       vscode.window.createTerminal({ name, shellPath: program, shellArgs: args, cwd }).show();
-      return Promise.resolve({});
     },
-    merge: async (request, repository) => {
-      await merges.open(repository, request);
-      return {};
+    merge: (request, repository) => merges.open(repository, request),
+    setting: async ({ name, value, target }) => {
+      if (!name.startsWith("codexSidecar.")) {
+        throw new Error(`${name} is no setting of Codex Sidecar`);
+      }
+      await vscode.workspace.getConfiguration().update(name, value, target === "user");
     },
-    view: async ({ name, query }) => {
-      await show(name, query);
-      return {};
-    },
+    view: ({ name, query }) => show(name, query),
   };
-  return (repository: Repository, asked: { kind: string }): Promise<object | null> => {
-    if (!Object.hasOwn(own, asked.kind)) {
-      throw new Error(`no primitive ${asked.kind}`);
-    }
-    return (own[asked.kind as keyof Requests] as (one: object, of: Repository) => Promise<object | null>)(asked, repository);
+  return async (repository: Repository, asked: UiRequest): Promise<unknown> => {
+    const answer = await (own[asked.kind] as (one: UiRequest, of: Repository) => unknown)(asked, repository);
+    return answer === undefined ? {} : answer;
   };
 }
 
-const titled = ({ id, label }: Choice): vscode.MessageItem & { id: string } => ({ title: label, id });
+const titled = ({ id, label }: Button): vscode.MessageItem & { id: string } => ({ title: label, id });
 
 const chosen = (one: { id: string } | undefined): { id: string } | null => (one ? { id: one.id } : null);
 
-function input({ title, placeholder, prompt, value = "", button }: Requests["input"]): Promise<object | null> {
+function input({ title, placeholder, prompt, value = "", button }: InputRequest): Promise<object | null> {
   const box = vscode.window.createInputBox();
-  Object.assign(box, { title, placeholder, prompt, value, ignoreFocusOut: true });
-  if (button) {
-    box.buttons = [{ iconPath: new vscode.ThemeIcon(button.icon), tooltip: button.tooltip }];
-  }
-  return new Promise((resolve) => {
-    const answer = (given: object | null): void => {
-      resolve(given);
-      box.dispose();
-    };
-    box.onDidAccept(() => {
-      answer({ value: box.value });
-    });
-    box.onDidTriggerButton(() => {
-      answer({ button: button?.id });
-    });
-    box.onDidHide(() => {
-      answer(null);
-    });
+  const buttons = button ? [{ iconPath: new vscode.ThemeIcon(button.icon), tooltip: button.tooltip }] : [];
+  Object.assign(box, { title, placeholder, prompt, value, buttons, ignoreFocusOut: true });
+  return new Promise<object | null>((resolve) => {
+    box.onDidAccept(() => resolve({ value: box.value }));
+    box.onDidTriggerButton(() => resolve({ button: button?.id }));
+    box.onDidHide(() => resolve(null));
     box.show();
-  });
+  }).finally(() => box.dispose());
 }

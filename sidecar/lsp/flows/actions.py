@@ -36,6 +36,7 @@ ACTIONS: Mapping[str, Callable[[Flow], Awaitable[None]]] = {
     "openAllChanges": documents.open_all_changes,
     "openFileChange": documents.open_file_change,
     "openFile": documents.open_file,
+    "showCommit": documents.show_commit,
     "rollback": repair.roll_back,
     "rollbackWorker": repair.roll_back_worker,
     "rerunSequential": repair.rerun_sequential,

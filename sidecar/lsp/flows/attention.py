@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -19,6 +20,7 @@ Row = dict[str, Any]
 _OPEN: Mapping[str, Callable[[Flow], Awaitable[None]]] = {
     "openConflict": conflicts.open_conflict,
     "openTranscript": documents.open_transcript,
+    "showCommit": documents.show_commit,
 }
 """What a click on a row does, for the rows of groups."""
 
@@ -31,7 +33,9 @@ def _tree(flow: Flow) -> tuple[list[str], dict[str, Row]]:
         roots, made = drawn["summary"]["roots"], drawn["rows"]
     else:
         jobs = msgspec.convert(state["jobs"], list[ShownJob])
-        roots, found = rows.tree(Facts(jobs=jobs, run=state["run"], conflicts=flow.desk.findings.conflicts()))
+        roots, found = rows.tree(
+            Facts(jobs=jobs, run=state["run"], conflicts=flow.desk.findings.conflicts(), now=time.time())
+        )
         made = msgspec.to_builtins(found)
     return roots, {row["id"]: row for row in made}
 
@@ -47,7 +51,7 @@ async def show_status(flow: Flow) -> None:
         Item(
             row["id"],
             f"$({row['icon']}) {row['label']}" if row.get("icon") else row["label"],
-            texts.since(row.get("description", ""), row.get("since")) or None,
+            row["description"] or None,
             group["label"],
         )
         for group, row in shown

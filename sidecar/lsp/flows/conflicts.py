@@ -13,7 +13,7 @@ from sidecar.lsp.documents import draft_uri
 from sidecar.lsp.findings import in_order, places, stored
 from sidecar.lsp.flows import repair, texts
 from sidecar.lsp.flows.flow import Flow, is_active, named
-from sidecar.lsp.flows.primitives import Button, Item
+from sidecar.lsp.flows.primitives import Button, Item, MergeRequest, MergeSide
 from sidecar.lsp.transcript import clock
 from sidecar.model.conflict import Conflict, ConflictJob
 from sidecar.model.errors import SidecarError, invalid
@@ -220,7 +220,7 @@ async def merge_versions(flow: Flow, found: Conflict, job_ids: Sequence[str] | N
 
 async def _open_merge(flow: Flow, found: Conflict, inputs: dict[str, Any]) -> None:
     path = inputs["path"]
-    sides: list[dict[str, str]] = []
+    sides: list[MergeSide] = []
     for one in inputs["versions"]:
         uri = flow.version(path, one["label"])
         own = await flow.desk.findings.stored_version(path, one["label"])
@@ -230,21 +230,24 @@ async def _open_merge(flow: Flow, found: Conflict, inputs: dict[str, Any]) -> No
             title, description = texts.JOINED, texts.WITH_OTHERS
         if own is None or own.decode("utf-8", "replace") != one["text"]:
             uri = _draft(flow, path, f"{found.conflict_id}:{one['label']}", one["text"])
-        sides.append({"uri": uri, "title": title, "description": description, "detail": _finished(flow, one["jobId"])})
+        detail = _finished(flow, one["jobId"])
+        sides.append(MergeSide(uri=uri, title=title, description=description, detail=detail))
     base = flow.version(path)
     if inputs["base"] is None:
         base = _draft(flow, path, f"{found.conflict_id}:base", "")
     several = len(stored(found))
     begun = any(one["joined"] for one in inputs["versions"])
     await flow.ask.merge(
-        conflictId=found.conflict_id,
-        jobIds=[one["jobId"] for one in inputs["versions"]],
-        path=path,
-        base=base,
-        inputs=sides,
-        marked=inputs["marked"],
-        expectedHash=inputs["diskHash"],
-        title=texts.merge_number(several - 1, begun=begun) if several > 2 else None,
+        MergeRequest(
+            conflict_id=found.conflict_id,
+            job_ids=[one["jobId"] for one in inputs["versions"]],
+            path=path,
+            base=base,
+            inputs=sides,
+            marked=inputs["marked"],
+            expected_hash=inputs["diskHash"],
+            title=texts.merge_number(several - 1, begun=begun) if several > 2 else None,
+        )
     )
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from typing import Any
 
 from sidecar.a2.messages import one_line
-from sidecar.lsp.documents import BASE, result_uri
+from sidecar.lsp.documents import BASE, commit_uri, result_uri
 from sidecar.lsp.flows import texts
 from sidecar.lsp.flows.flow import Flow, Job, has_files, label_of, named
 from sidecar.lsp.flows.primitives import Change, Item
@@ -14,6 +15,8 @@ from sidecar.model.errors import invalid
 
 FILES_MAX = 200
 """More files than these are not opened at once; the person is asked which."""
+_NEW = frozenset({"added", "renamed"})
+"""Changes of paths that the baseline does not have."""
 
 
 async def open_transcript(flow: Flow) -> None:
@@ -49,23 +52,42 @@ async def open_changes(flow: Flow) -> None:
 
 
 async def show_changes(flow: Flow, job: Job) -> None:
-    files: list[Change] = []
-    for touched in job["touchedFiles"]:
-        path, change = touched["path"], touched["change"]
+    touched = {one["path"]: one for one in job["touchedFiles"]}
+
+    async def change_of(path: str) -> Change:
         now = flow.desk.paths.uri(path)
-        own = now if touched["attribution"] == "reported" else flow.edits_of(path, job["label"])
-        files.append((now, None if change == "added" else flow.version(path), None if change == "deleted" else own))
-    await _show(flow, label_of(job), [one["path"] for one in job["touchedFiles"]], files)
+        own = now if touched[path]["attribution"] == "reported" else flow.edits_of(path, job["label"])
+        before = await _before(flow, touched[path])
+        return now, before, None if touched[path]["change"] == "deleted" else own
+
+    await _show(flow, label_of(job), list(touched), change_of)
+
+
+async def _before(flow: Flow, touched: Mapping[str, Any]) -> str | None:
+    """The baseline's version of a file that a worker touched; None where the baseline has none.
+
+    A worker removes also what was made after the baseline, by itself or by another one.
+    """
+    path = touched["path"]
+    if touched["change"] in _NEW:
+        return None
+    if touched["change"] == "deleted" and await flow.desk.findings.stored_version(path, BASE) is None:
+        return None
+    return flow.version(path)
 
 
 async def open_all_changes(flow: Flow) -> None:
     """What all workers of the run changed: the baseline on the left, the file as it is now on the right."""
     run = flow.desk.library.run_id
     touched = [one for job in flow.jobs() if job.get("runId") == run for one in job.get("touchedFiles") or ()]
-    added = {one["path"] for one in touched if one["change"] == "added"}
-    # What one worker removed and another one made anew was there before.
-    new = {path for path in added if await flow.desk.findings.stored_version(path, BASE) is None}
-    await show_paths(flow, sorted({one["path"] for one in touched}), new)
+    # What one worker removed and another one made anew was there before; what was made and removed again was not.
+    doubtful = {one["path"] for one in touched if one["change"] in _NEW or one["change"] == "deleted"}
+
+    async def change_of(path: str) -> Change:
+        new = path in doubtful and await flow.desk.findings.stored_version(path, BASE) is None
+        return await _since_baseline(flow, path, new)
+
+    await _show(flow, texts.SINCE_BASELINE, sorted({one["path"] for one in touched}), change_of)
 
 
 async def show_paths(flow: Flow, paths: Sequence[str], new: Collection[str]) -> None:
@@ -74,7 +96,11 @@ async def show_paths(flow: Flow, paths: Sequence[str], new: Collection[str]) -> 
     Args:
         new: those that the baseline does not have.
     """
-    await _show(flow, texts.SINCE_BASELINE, paths, [await _since_baseline(flow, path, path in new) for path in paths])
+
+    async def change_of(path: str) -> Change:
+        return await _since_baseline(flow, path, path in new)
+
+    await _show(flow, texts.SINCE_BASELINE, paths, change_of)
 
 
 async def _since_baseline(flow: Flow, path: str, new: bool) -> Change:
@@ -82,17 +108,19 @@ async def _since_baseline(flow: Flow, path: str, new: bool) -> Change:
     return uri, None if new else flow.version(path), uri if await flow.desk.exists(path) else None
 
 
-async def _show(flow: Flow, title: str, paths: Sequence[str], files: Sequence[Change]) -> None:
-    if not files:
-        await flow.ask.toast("info", texts.NO_CHANGES)
-        return
-    if len(files) > FILES_MAX:
+async def _show(flow: Flow, title: str, paths: Sequence[str], change_of: Callable[[str], Awaitable[Change]]) -> None:
+    if len(paths) > FILES_MAX:
         items = [Item(str(at), one_line(path)) for at, path in enumerate(paths)]
-        chosen = await flow.ask.pick_many(texts.many_files(len(files)), items)
+        chosen = await flow.ask.pick_many(texts.many_files(len(paths)), items)
         if not chosen:
             return
-        files = [files[int(at)] for at in chosen]
-    await flow.ask.changes(title, files)
+        paths = [paths[int(at)] for at in chosen]
+    # What was made and removed again is on neither side: an editor has nothing to show of it.
+    files = [one for path in paths if any((one := await change_of(path))[1:])]
+    if files:
+        await flow.ask.changes(title, files)
+    else:
+        await flow.ask.toast("info", texts.NOTHING_LEFT if paths else texts.NO_CHANGES)
 
 
 async def open_file_change(flow: Flow) -> None:
@@ -108,13 +136,15 @@ async def open_file_change(flow: Flow) -> None:
     if touched is None or touched["attribution"] == "reported":
         await _current(flow, path, texts.reported(worker, path))
         return
-    added, deleted = touched["change"] == "added", touched["change"] == "deleted"
+    deleted = touched["change"] == "deleted"
     if not deleted and await flow.desk.findings.stored_version(path, job["label"]) is None:
         await _current(flow, path, texts.not_stored(worker, path))
         return
-    left = None if added else flow.version(path)
+    left = await _before(flow, touched)
     right = None if deleted else flow.edits_of(path, job["label"])
     await flow.ask.diff(left, right, texts.file_change(path, label_of(job)))
+    if left is None and right is None:
+        await flow.ask.toast("info", texts.not_before(worker, path))
 
 
 async def _current(flow: Flow, path: str, why: str) -> None:
@@ -130,3 +160,11 @@ async def open_file(flow: Flow) -> None:
     if path is None:
         raise invalid("target.path", "missing")
     await flow.ask.open(flow.desk.paths.uri(path))
+
+
+async def show_commit(flow: Flow) -> None:
+    """A commit that a worker made: its message and its changes."""
+    commit = flow.text_of("commit")
+    if commit is None:
+        raise invalid("target.commit", "missing")
+    await flow.ask.open(commit_uri(commit))

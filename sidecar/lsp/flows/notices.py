@@ -63,7 +63,9 @@ class Toasts:
         self._news = asyncio.Event()
         self._to_tell = asyncio.Event()
         jobs = self._jobs()
-        self._told_runs: set[str] = set()
+        # A window that is loaded again does not repeat what a person has had on the screen; a second window that was
+        # there all the time tells it beside the first, since nobody knows which one the person looks at.
+        self._told_runs = set(desk.memory.told)
         self._told_jobs = {job["jobId"] for job in jobs if _troubled(job)}
         self._over = {job["jobId"] for job in jobs if not is_active(job)}
         """The jobs of no batch any more. A batch is what ran from one moment without workers to the next."""
@@ -129,12 +131,15 @@ class Toasts:
         """Those of a run of which nobody was told before, in no window."""
         run_id = self._desk.library.run_id
         answered = notices.answered(self._desk.core)
+        if self._desk.settings().conflicts.level == "off":
+            return []
         if run_id is None or run_id in self._told_runs or run_id in answered:
             return []
         return notices.certain(self._desk.findings)
 
     async def _tell_conflicts(self, flow: Flow, found: list[Conflict], run_id: str) -> None:
         buttons = [Button("review", notices.REVIEW), Button("later", notices.LATER)]
+        self._desk.memory.tell(run_id)
         chosen = await flow.ask.toast("warning", messages.conflict_notice(found), buttons)
         if chosen is None:
             return

@@ -11,7 +11,7 @@ from sidecar.a2.messages import count, one_line
 from sidecar.lsp.documents import snapshot_uri
 from sidecar.lsp.flows import texts
 from sidecar.lsp.flows.documents import FILES_MAX, show_paths
-from sidecar.lsp.flows.flow import Flow, has_files
+from sidecar.lsp.flows.flow import Flow, Job, has_files, is_active
 from sidecar.lsp.flows.primitives import Button, Change, Item
 
 ROLL_BACK = Button("rollBack", dialogs.SAVE_AND_ROLL_BACK)
@@ -36,7 +36,9 @@ async def roll_back(flow: Flow) -> None:
         )
         for one in preview["files"]
     ]
-    items += [Item(path, one_line(path), None, texts.OWN_EDITS, False) for path in preview["untouched"]]
+    for path in preview["untouched"]:
+        wrote = ", ".join(writers.get(path, ())) or None
+        items.append(Item(path, one_line(path), wrote, None if wrote else texts.OWN_EDITS, False))
     chosen = await flow.ask.pick_many(texts.ROLL_BACK_WHICH, items)
     if not chosen:
         return
@@ -98,13 +100,48 @@ def reviewer(flow: Flow) -> Callable[[Mapping[str, Any]], Awaitable[None]]:
 
 
 async def rerun_sequential(flow: Flow) -> None:
-    """The workers of all conflicts, one after another, in the order in which they were spawned."""
+    """The workers of all conflicts, one after another."""
     await run_again(flow, None)
 
 
 async def run_again(flow: Flow, job_ids: Sequence[str] | None) -> None:
+    """Runs workers again one by one, in an order that the person accepts or chooses; None: those of all conflicts."""
+    found = {one.job_id for conflict in flow.desk.findings.conflicts() for one in conflict.jobs}
+    wanted = found if job_ids is None else set(job_ids)
     asked: dict[str, Any] = {} if job_ids is None else {"jobIds": list(job_ids)}
+    workers = [job for job in flow.jobs() if job["jobId"] in wanted]
+    # While one still runs there is nothing to put in order: the tool says so.
+    if len(workers) > 1 and len(workers) == len(wanted) and not any(is_active(job) for job in workers):
+        ordered = await _in_order(flow, workers)
+        if ordered is None:
+            return
+        if ordered != workers:
+            asked = {"jobIds": [job["jobId"] for job in ordered], "order": "given"}
     await flow.two_steps("codex_rerun", asked, [RERUN], review=reviewer(flow))
+
+
+async def _in_order(flow: Flow, workers: Sequence[Job]) -> list[Job] | None:
+    """The order in which workers run again: Enter accepts it, any other item moves a worker to the front."""
+    ordered = list(workers)
+    while True:
+        first = Item(
+            "ok",
+            texts.in_turn([job["label"] for job in ordered]),
+            None,
+            ", ".join(one_line(job["title"]) for job in ordered),
+        )
+        items = [first]
+        for job in ordered[1:]:
+            moved = [job, *(one for one in ordered if one is not job)]
+            items.append(
+                Item(job["jobId"], texts.first(job["label"]), None, texts.in_turn([one["label"] for one in moved]))
+            )
+        chosen = await flow.ask.pick(texts.WHICH_ORDER, items)
+        if chosen is None or chosen == "ok":
+            return ordered if chosen else None
+        ordered.sort(key=lambda job: job["jobId"] != chosen)
+        if len(ordered) == 2:
+            return ordered
 
 
 async def restore_snapshot(flow: Flow) -> None:
@@ -136,10 +173,10 @@ def _restored(flow: Flow, path: str, snapshot_id: str) -> Change:
 
 
 def _snapshot(one: Mapping[str, Any]) -> Item:
-    at = datetime.fromisoformat(one["createdAt"].replace("Z", "+00:00")).astimezone()
+    at = datetime.fromisoformat(one["createdAt"].replace("Z", "+00:00"))
     return Item(
         one["snapshotId"],
-        f"{at:%Y-%m-%d %H:%M:%S}",
+        dialogs.clock(at.timestamp()),
         one["reason"],
         f"{count(one['files'], 'file')}, {one['snapshotId']}",
     )

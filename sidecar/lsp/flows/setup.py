@@ -16,6 +16,8 @@ from sidecar.model.errors import SidecarError
 
 BOSSES = {"codex": "Codex", "claude": "Claude Code", "vscode": "VS Code"}
 """The programs that `codex-sidecar install` knows, by its word for each."""
+VARIABLE = "CODEX_SIDECAR_CODEX"
+"""Names the Codex to a process that has no settings."""
 INSTALL_SECONDS = 60.0
 """How long the installer may take: it starts the server once, to see it answer."""
 
@@ -39,8 +41,23 @@ async def sample_conflict(flow: Flow) -> None:
     # A terminal is closed with the program that it was opened for, and what the demo has shown is to be read, also
     # after Ctrl+C.
     stay = f'trap : INT; "$@"; printf "\\n%s" {shlex.quote(texts.CLOSE_TERMINAL)}; read -r _'
-    program = [*(["env", f"PYTHONPATH={_modules()}"] if _modules() else []), sys.executable, "-m", "sidecar", "demo"]
-    await flow.ask.terminal(texts.SAMPLE_CONFLICT, "/bin/sh", ["-c", stay, "sh", *program], "/")
+    more = {name: value for name, value in (("PYTHONPATH", _modules()), (VARIABLE, await _codex(flow))) if value}
+    demo = ["env", *(f"{name}={value}" for name, value in more.items()), sys.executable, "-m", "sidecar", "demo"]
+    await flow.ask.terminal(texts.SAMPLE_CONFLICT, "/bin/sh", ["-c", stay, "sh", *demo], "/")
+
+
+async def _codex(flow: Flow) -> str | None:
+    """The Codex of this client, shell-quoted: a terminal knows nothing of the settings, nor always the same PATH.
+
+    Where it cannot be used the demo finds that out too and says why; None where the client names none.
+    """
+    core, env = flow.desk.core, flow.desk.caller.client.env
+    try:
+        found = await core.manager.backend.locate(core.settings.codex, env)
+    except SidecarError:
+        path = os.path.expanduser(core.settings.codex.path.strip())
+        return shlex.quote(path) if path else env.get(VARIABLE)
+    return shlex.join([found.named, *found.argv[1:]])
 
 
 async def install_boss(flow: Flow) -> None:
@@ -52,7 +69,6 @@ async def install_boss(flow: Flow) -> None:
     entry, note = await _install(flow, boss, "--print")
     entry, note = entry.rstrip(), last_line(note)
     title = BOSSES[boss]
-    await flow.ask.untitled("plaintext", f"{entry}\n")
     detail = f"{texts.write_detail(note)}\n\n{entry}"
     if await flow.ask.modal(texts.write_entry(title), detail, [Button("write", texts.WRITE_IT)]) is None:
         return

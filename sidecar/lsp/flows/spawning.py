@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
+
+from pygls.exceptions import JsonRpcException
 
 from sidecar.lsp.flows import texts
 from sidecar.lsp.flows.flow import Flow
@@ -148,23 +150,39 @@ async def spawn_on(flow: Flow, asked: Mapping[str, Any]) -> None:
     except SidecarError as exc:
         if exc.kind != "dirty-tree":
             raise
-        if await _takes_dirty(flow, exc.details):
+        taken = await _takes_dirty(flow, exc.details)
+        if taken is not None:
             await flow.tool("codex_spawn", **{**asked, "onDirty": "snapshot"})
+            await _remember(flow, taken)
 
 
-async def _takes_dirty(flow: Flow, details: Mapping[str, Any]) -> bool:
-    """Whether the uncommitted changes are to be the baseline."""
-    items = [
-        Item("snapshot", texts.SNAPSHOT_BASELINE, None, texts.SNAPSHOT_DETAIL),
-        Item("show", texts.SHOW_CHANGES),
-        Item("remember", texts.REMEMBER, None, texts.REMEMBER_DETAIL),
-    ]
-    chosen = await flow.ask.pick(texts.dirty(int(details.get("count", 0))), items)
+async def _takes_dirty(flow: Flow, details: Mapping[str, Any]) -> Literal["once", "always"] | None:
+    """Whether the uncommitted changes are to be the baseline; *Remember my choice* is switched on and off before."""
+    remember = False
+    while True:
+        items = [
+            Item("snapshot", texts.SNAPSHOT_BASELINE, None, texts.SNAPSHOT_DETAIL),
+            Item("show", texts.SHOW_CHANGES),
+            Item("remember", texts.remember(remember), None, texts.REMEMBER_DETAIL),
+        ]
+        chosen = await flow.ask.pick(texts.dirty(int(details.get("count", 0))), items)
+        if chosen != "remember":
+            break
+        remember = not remember
     if chosen == "show":
         await flow.ask.view("scm")
-    elif chosen == "remember":
-        await flow.ask.view("settings", "codexSidecar.baseline.dirtyTree")
-    return chosen == "snapshot"
+    if chosen != "snapshot":
+        return None
+    return "always" if remember else "once"
+
+
+async def _remember(flow: Flow, taken: Literal["once", "always"]) -> None:
+    """Writes the setting that answers the question from now on; comes last, as a message may stand for long."""
+    if taken == "always":
+        try:
+            await flow.ask.setting(texts.DIRTY_TREE, "snapshot", "user")
+        except JsonRpcException as exc:
+            await flow.ask.toast("warning", texts.not_remembered(exc.message))
 
 
 async def _spawn_group(flow: Flow, titles: list[str], entries: list[dict[str, Any]]) -> None:
@@ -172,7 +190,8 @@ async def _spawn_group(flow: Flow, titles: list[str], entries: list[dict[str, An
     answer = await flow.tool("codex_spawn_group", jobs=entries)
     results = answer["results"]
     stopped = [at for at, one in enumerate(results) if one.get("error", {}).get("kind") == "dirty-tree"]
-    if stopped and await _takes_dirty(flow, results[stopped[0]]["error"]["details"]):
+    taken = await _takes_dirty(flow, results[stopped[0]]["error"]["details"]) if stopped else None
+    if taken is not None:
         again = await flow.tool("codex_spawn_group", jobs=[{**entries[at], "onDirty": "snapshot"} for at in stopped])
         for at, one in zip(stopped, again["results"], strict=True):
             results[at] = one
@@ -185,3 +204,5 @@ async def _spawn_group(flow: Flow, titles: list[str], entries: list[dict[str, An
     ]
     if failed:
         await flow.ask.toast("warning", texts.group_failed(failed, sum("error" not in one for one in results)))
+    if taken is not None:
+        await _remember(flow, taken)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timezone
 from typing import Any
 
 from sidecar.a2 import messages
@@ -63,10 +62,18 @@ MODEL_PROMPT = "Leave it empty for the default."
 SNAPSHOT_BASELINE = "Use them as the baseline (snapshot)"
 SNAPSHOT_DETAIL = "They stay as they are; roll back returns to this state"
 SHOW_CHANGES = "Show changes"
-REMEMBER = "Remember a choice..."
-REMEMBER_DETAIL = "Opens the setting for uncommitted changes"
+REMEMBER_DETAIL = "Writes it into your user settings, for every repository"
+DIRTY_TREE = "codexSidecar.baseline.dirtyTree"
 NO_TASK = "There is no task in this file yet."
 NO_SELECTION = "Nothing is selected."
+
+
+def remember(on: bool) -> str:
+    return f"$({'check' if on else 'circle-large-outline'}) Remember my choice{' (on)' if on else ''}"
+
+
+def not_remembered(why: str) -> str:
+    return f"The choice could not be remembered: {one_line(why)}"
 
 
 def free_slots(kind: str, limit: int, running: int, queued: int) -> str:
@@ -132,6 +139,7 @@ def ended(worker: Worker, status: str) -> str:
 SINCE_BASELINE = "Changes since the baseline"
 NOW = "now"
 NO_CHANGES = "No worker has changed a file."
+NOTHING_LEFT = "Nothing to show: these files were made and removed again."
 
 
 def many_files(files: int) -> str:
@@ -149,6 +157,10 @@ def not_stored(worker: Worker, path: str) -> str:
     return f"No version of {one_line(path)} by {worker.label} is stored any more: this is the file as it is now."
 
 
+def not_before(worker: Worker, path: str) -> str:
+    return f"{worker.label} removed {one_line(path)}, which the baseline does not have."
+
+
 def file_change(path: str, label: str) -> str:
     return f"{one_line(path)} (baseline ↔ {label})"
 
@@ -158,8 +170,17 @@ ROLL_BACK_WHICH = "Roll back which files?"
 OWN_EDITS = "your own edits, no worker's"
 WITH_OWN_EDITS = "with your own edits"
 WHICH_SNAPSHOT = "Which snapshot?"
+WHICH_ORDER = "Run again one by one, in which order?"
 SNAPSHOT_CHANGES = "What the snapshot brings back"
 NO_SNAPSHOT = "There is no snapshot yet."
+
+
+def in_turn(labels: Sequence[str]) -> str:
+    return ", then ".join(labels)
+
+
+def first(label: str) -> str:
+    return f"{label} first"
 
 
 def kept(paths: Mapping[str, str]) -> str:
@@ -261,7 +282,7 @@ def write_detail(note: str) -> str:
 def boss_installed(boss: str, path: str, outcome: str) -> str:
     if outcome == "unchanged":
         return f"{boss} is a boss already: {path} has this entry."
-    return f"{boss} is a boss now. Start it again to use it."
+    return f"{boss} is a boss now: {path} has the entry. Start it again to use it."
 
 
 # Attention and notices ---------------------------------------------------------------------------
@@ -271,17 +292,6 @@ NO_ATTENTION = "Nothing needs attention."
 SHOW = "Show"
 OPEN_CHANGES = "Open Changes"
 DO_NOT_SHOW = "Don't Show Again"
-
-
-def since(description: str, moment: str | None) -> str:
-    """A row's description with the time since `moment` (ISO 8601) in place of `{elapsed}`."""
-    if "{elapsed}" not in description:
-        return description
-    if moment is None:
-        return description.replace("{elapsed}", "").strip()
-    began = datetime.fromisoformat(moment.replace("Z", "+00:00"))
-    seconds = max(0, int((datetime.now(timezone.utc) - began).total_seconds()))
-    return description.replace("{elapsed}", f"{seconds // 60}m" if seconds >= 60 else f"{seconds}s")
 
 
 def trouble(jobs: Sequence[tuple[str, str, int | None]]) -> str:

@@ -1,4 +1,4 @@
-"""Which ended workers a person has cleared from the view or looked at: one file, so that all windows agree."""
+"""What a person has cleared from the view, looked at, or been told: one file, so that all windows agree."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _ended_jobs(core: Core | None) -> list[str]:
 
 
 class Memory:
-    """Ids of jobs in the order in which they were cleared or seen. Everything happens on the event loop."""
+    """Ids of jobs and runs in the order in which they were noted. Everything happens on the event loop."""
 
     def __init__(self, path: Path, ended: Callable[[], Collection[str]]) -> None:
         """Reads the file; one that is missing or makes no sense is as good as empty.
@@ -56,6 +56,7 @@ class Memory:
         kept = _read(path)
         self._cleared = _ids(kept.get("cleared"))
         self._seen = _ids(kept.get("seen"))
+        self._told = _ids(kept.get("told"))
         self._listeners: list[Callable[[], None]] = []
         self._saving: asyncio.Task[None] | None = None
         self._unsaved = False
@@ -69,6 +70,15 @@ class Memory:
     def seen(self) -> frozenset[str]:
         """The ended jobs whose transcript or result somebody has opened."""
         return frozenset(self._seen)
+
+    @property
+    def told(self) -> frozenset[str]:
+        """The runs of which somebody was told that workers collided."""
+        return frozenset(self._told)
+
+    def tell(self, run_id: str) -> None:
+        """Somebody is told that workers of this run collided."""
+        self._note(self._told, [run_id])
 
     def clear(self, job_ids: Iterable[str]) -> None:
         """Hides these jobs in every window."""
@@ -93,13 +103,13 @@ class Memory:
         while self._saving is not None:
             await asyncio.shield(self._saving)
 
-    def _note(self, kept: dict[str, None], job_ids: Iterable[str]) -> None:
-        new = [job_id for job_id in job_ids if job_id not in kept]
+    def _note(self, kept: dict[str, None], ids: Iterable[str]) -> None:
+        new = [one for one in ids if one not in kept]
         if not new:
             return
         kept.update(dict.fromkeys(new))
-        for job_id in list(kept)[: max(0, len(kept) - KEPT)]:
-            del kept[job_id]
+        for oldest in list(kept)[: max(0, len(kept) - KEPT)]:
+            del kept[oldest]
         self._unsaved = True
         if self._saving is None:
             self._saving = asyncio.get_running_loop().create_task(self._save())
@@ -110,10 +120,10 @@ class Memory:
         try:
             while self._unsaved:
                 self._unsaved = False
-                data = json.dumps({"cleared": list(self._cleared), "seen": list(self._seen)}).encode()
-                await asyncio.to_thread(durable.write_file, self._path, data)
+                kept = {"cleared": list(self._cleared), "seen": list(self._seen), "told": list(self._told)}
+                await asyncio.to_thread(durable.write_file, self._path, json.dumps(kept).encode())
         except OSError as exc:
-            logger.error("what was cleared from the view cannot be kept (%s)", exc.strerror)
+            logger.error("what was cleared from the view, seen or told cannot be kept (%s)", exc.strerror)
         finally:
             self._saving = None
 

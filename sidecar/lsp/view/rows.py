@@ -100,10 +100,10 @@ def _moved(facts: Facts) -> list[Row]:
     for job_id, commit in facts.commits:
         worker = workers.get(job_id)
         text = messages.worker_commit(worker or messages.Named("A worker", ""), commit)
-        target = Target(job_id=job_id) if worker else Target()
-        command = "openTranscript" if worker else None
+        target = Target(job_id=job_id if worker else None, commit=commit)
         name = f"notice:commit:{job_id}:{commit}"
-        rows.append(_notice(name, text, "notice.commit", "error", "testing.iconFailed", target, command))
+        context = "notice.commit.worker" if worker else "notice.commit"
+        rows.append(_notice(name, text, context, "error", "testing.iconFailed", target, "showCommit"))
     return rows
 
 
@@ -117,7 +117,7 @@ def _notice(
     command: str | None = None,
 ) -> Row:
     """A row for a whole text: what happened is the label, what follows from it stands behind."""
-    mark = "; " if context == "notice.commit" else ". "
+    mark = "; " if context.startswith("notice.commit") else ". "
     label, _, more = text.partition(mark)
     return Row(
         id=name,
@@ -181,10 +181,11 @@ def _workers(jobs: Iterable[Job], facts: Facts, kept: Kept, others: dict[str, li
         shared = [(path, found) for path in others if (found := _others(job, path, others))]
         offered = job.status == "stopping" and force_in(job, facts.now) is None
         seen, missing, task = job.job_id in facts.seen, job.job_id in facts.missing, facts.tasks.get(job.job_id)
-        made_from = (job, shared, offered, seen, missing, task)
+        time = texts.time_of(job, facts.now, still=facts.still)
+        made_from = (job, shared, offered, seen, missing, task, time)
         before = kept.get(job.job_id)
         if before is None or before[0] != made_from:
-            row = _worker(job, shared, task, facts.top, offered=offered, seen=seen, missing=missing)
+            row = _worker(job, shared, task, facts.top, time, offered=offered, seen=seen, missing=missing)
             before = kept[job.job_id] = made_from, row
         rows.append(before[1])
     return rows
@@ -197,8 +198,10 @@ def force_in(job: Job, now: float) -> float | None:
     return left if left > 0 else None
 
 
-def _worker(job: Job, shared: object, task: str | None, top: str, *, offered: bool, seen: bool, missing: bool) -> Row:
-    told, word = texts.doing(job, missing=missing), texts.state_word(job)
+def _worker(
+    job: Job, shared: object, task: str | None, top: str, time: str, *, offered: bool, seen: bool, missing: bool
+) -> Row:
+    told, word = texts.doing(job, missing=missing, time=time), texts.state_word(job)
     icon, color = _ICONS.get(job.status, ("pass" if seen else "pass-filled", None))
     if job.quiet:
         icon, color = "watch", WARNING
@@ -207,7 +210,6 @@ def _worker(job: Job, shared: object, task: str | None, top: str, *, offered: bo
         id=f"job:{job.job_id}",
         label=texts.name(job) or job.job_id,
         description=told.shown,
-        since=told.since,
         icon=icon,
         color=color,
         context=f"worker.{job.status}.{job.access}{'.files' if files else ''}{'.force' if offered else ''}",

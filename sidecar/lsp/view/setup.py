@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-AGAIN_SECONDS = 15.0
+AGAIN_SECONDS = 5.0
 """How often something that is missing is looked for again: a person installs Codex, or signs in, in a terminal."""
 
 
@@ -37,10 +37,6 @@ class Setup:
         """The settings may have changed."""
         if self._asked is not None and self._core.settings.codex != self._asked:
             self._again.set()
-
-    def recheck(self) -> None:
-        """Looks again, for instance after a sign-in."""
-        self._again.set()
 
     async def run(self) -> None:
         """Checks, and checks again where that may have become wrong, until cancelled."""

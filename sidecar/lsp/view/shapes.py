@@ -25,6 +25,7 @@ class Target(Shape, frozen=True):
     job_id: str | None = None
     conflict_id: str | None = None
     path: str | None = None
+    commit: str | None = None
 
 
 class Row(Shape, frozen=True):
@@ -36,7 +37,6 @@ class Row(Shape, frozen=True):
     aria: str
     target: Target
     description: str
-    since: str | None = None
     icon: str | None = None
     color: str | None = None
     path: str | None = None
@@ -56,6 +56,138 @@ class Mark(Shape, frozen=True):
     badge: str
     tooltip: str
     conflict: bool
+
+
+class Counts(Shape, frozen=True):
+    """How many there are of what a command or a menu depends on."""
+
+    running: int
+    queued: int
+    done: int
+    conflicts: int
+    notes: int
+    attention: int
+    ended: int
+    changed_files: int
+    snapshots: int
+
+
+class Badge(Shape, frozen=True):
+    """The number at the view, and what it counts."""
+
+    value: int
+    tooltip: str
+
+
+class Status(Shape, frozen=True):
+    """The item of the status bar. Of several repositories the highest `level` decides about the icon."""
+
+    text: str
+    icon: str
+    level: Literal[0, 1, 2]
+    """0: all is done, 1: workers run or wait, 2: a person is needed, which the item warns of."""
+
+
+class Summary(Shape, frozen=True):
+    """What the whole repository comes to."""
+
+    id: Literal["summary"]
+    roots: list[str]
+    """The ids of the topmost rows in order."""
+    counts: Counts
+    message: str | None
+    """A line above the tree."""
+    badge: Badge | None
+    status: Status | None
+    """None: there is nothing to say."""
+    menu: str
+    """Markdown."""
+    baseline: bool
+    """Whether a run is open."""
+    setup: SetupNeed | None
+
+
+NOTHING = Summary(
+    id="summary",
+    roots=[],
+    counts=Counts(**dict.fromkeys(Counts.__struct_fields__, 0)),
+    message=None,
+    badge=None,
+    status=None,
+    menu="",
+    baseline=False,
+    setup=None,
+)
+"""Of a repository that nothing is known of."""
+
+
+class RowItem(Row, frozen=True, tag_field="kind", tag="row"):
+    """A row that is new or different."""
+
+
+class MarkItem(Mark, frozen=True, tag_field="kind", tag="mark"):
+    """A mark that is new or different."""
+
+
+class SummaryItem(Summary, frozen=True, tag_field="kind", tag="summary"):
+    """The summary, where it is different."""
+
+
+class CoreItem(Shape, frozen=True, tag_field="kind"):
+    """What the rows are drawn from; its other fields are for clients that draw by themselves."""
+
+    id: str
+
+
+class JobItem(CoreItem, frozen=True, tag="job"):
+    """See docs/protocol.md, as for the next three."""
+
+
+class RunItem(CoreItem, frozen=True, tag="run"):
+    """The open run."""
+
+
+class LimitsItem(CoreItem, frozen=True, tag="limits"):
+    """How many workers run and wait."""
+
+
+class ConflictItem(CoreItem, frozen=True, tag="conflict"):
+    """An open conflict."""
+
+
+Item = RowItem | MarkItem | SummaryItem | JobItem | RunItem | LimitsItem | ConflictItem
+
+
+class Removed(Shape, frozen=True):
+    """The item that is no more."""
+
+    kind: Literal["row", "mark", "summary", "job", "run", "limits", "conflict"]
+    id: str
+
+
+class Full(Shape, frozen=True):
+    """Everything that is drawn."""
+
+    rows: list[Row]
+    marks: list[Mark]
+    summary: Summary
+
+
+class StateMessage(Shape, frozen=True):
+    """`codexSidecar/state`: everything, or what has changed since the message with the `seq` before."""
+
+    seq: int
+    full: Full | None = None
+    changed: list[Item] | None = None
+    removed: list[Removed] | None = None
+
+
+class Owned(Shape, frozen=True):
+    """Whose some neighbouring lines are. Lines count from 0, both ends are included."""
+
+    start: int
+    end: int
+    text: str
 
 
 class File(msgspec.Struct, rename="camel", frozen=True):
@@ -122,9 +254,12 @@ class Facts:
         conflicts: worst first.
         missing: ids of the jobs that ended without a list of their files.
         commits: id of the worker and the commit that it made, each once.
+        undone: files that workers wrote and that are as the baseline has them again.
         head: from which commit a person moved HEAD during the run, and to which.
         cleared, seen: ids of ended jobs.
         tasks: the beginning of the prompt of each job, where it is known already.
+        finished: the last worker has just ended.
+        still: nothing that is drawn may change by time alone.
         now: seconds since 1970.
     """
 
@@ -134,6 +269,7 @@ class Facts:
     conflicts: Sequence[Conflict] = ()
     missing: Container[str] = ()
     commits: Sequence[tuple[str, str]] = ()
+    undone: Container[str] = ()
     head: tuple[str | None, str | None] | None = None
     cleared: Container[str] = ()
     seen: Container[str] = ()
@@ -141,6 +277,8 @@ class Facts:
     snapshots: int = 0
     setup: SetupNeed | None = None
     marks: MarksWanted = "conflicts"
+    finished: bool = False
+    still: bool = False
     now: float = 0.0
 
     @property

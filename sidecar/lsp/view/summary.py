@@ -2,44 +2,61 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from sidecar.a2 import messages
 from sidecar.lsp.view import texts
-from sidecar.lsp.view.shapes import Facts, Job, Mark, needs_person
+from sidecar.lsp.view.shapes import Badge, Counts, Facts, Job, Mark, Status, Summary, needs_person
 from sidecar.model.job import Usage
 
 MARKS_MAX = 2000
 """Most files that are marked as touched; conflicts are always marked."""
 
 
-def summary(facts: Facts, roots: list[str]) -> dict[str, Any]:
+def summary(facts: Facts, roots: list[str]) -> Summary:
     """The item `summary` of the state."""
     jobs = facts.shown
     conflicts = sum(map(needs_person, facts.conflicts))
     urgent = [job for job in jobs if job.needs_person]
     whole_run = len(facts.commits) + (facts.head is not None)
     attention = conflicts + len(urgent) + whole_run
-    return {
-        "id": "summary",
-        "roots": roots,
-        "counts": {
-            "running": sum(job.active and job.status != "queued" for job in jobs),
-            "queued": sum(job.status == "queued" for job in jobs),
-            "done": sum(job.status == "done" for job in jobs),
-            "conflicts": conflicts,
-            "notes": len(facts.conflicts) - conflicts,
-            "attention": attention,
-            "ended": sum(not job.active for job in jobs),
-            "changedFiles": len({file.path for job in jobs for file in job.touched_files}),
-            "snapshots": facts.snapshots,
-        },
-        "message": _message(facts, roots),
-        "badge": {"value": attention, "tooltip": _needs(facts, attention, conflicts, urgent)} if attention else None,
-        "menu": _menu(jobs, attention, facts.top),
-        "baseline": facts.run is not None,
-        "setup": facts.setup,
-    }
+    counts = Counts(
+        running=sum(job.active and job.status != "queued" for job in jobs),
+        queued=sum(job.status == "queued" for job in jobs),
+        done=sum(job.status == "done" for job in jobs),
+        conflicts=conflicts,
+        notes=len(facts.conflicts) - conflicts,
+        attention=attention,
+        ended=sum(not job.active for job in jobs),
+        changed_files=len({file.path for job in jobs for file in job.touched_files}),
+        snapshots=facts.snapshots,
+    )
+    return Summary(
+        id="summary",
+        roots=roots,
+        counts=counts,
+        message=_message(facts, roots),
+        badge=Badge(value=attention, tooltip=_needs(facts, attention, conflicts, urgent)) if attention else None,
+        status=_status(counts, finished=facts.finished),
+        menu=_menu(jobs, attention, facts.top),
+        baseline=facts.run is not None,
+        setup=facts.setup,
+    )
+
+
+def _status(counts: Counts, *, finished: bool) -> Status | None:
+    """`2 running, 1 queued, 1 conflict`; what is done is told only while that is news."""
+    others = counts.attention - counts.conflicts
+    problems = texts.spoken(
+        messages.count(counts.conflicts, "conflict") if counts.conflicts else "",
+        f"{others} {_need(others)} attention" if others else "",
+    )
+    work = texts.spoken(
+        f"{counts.running} running" if counts.running else "", f"{counts.queued} queued" if counts.queued else ""
+    )
+    if problems:
+        return Status(text=texts.spoken(work, problems), icon="warning", level=2)
+    if work:
+        return Status(text=work, icon="sync~spin", level=1)
+    return Status(text=f"{counts.done} done", icon="check", level=0) if counts.done and finished else None
 
 
 def _message(facts: Facts, roots: list[str]) -> str | None:
@@ -48,7 +65,8 @@ def _message(facts: Facts, roots: list[str]) -> str | None:
         return None
     head = str(facts.run.get("head") or "")[:7] or "without a commit"
     told = texts.spoken(f"Baseline {head}", texts.clock(facts.run.get("recordedAt")))
-    paths = {file.path for job in facts.jobs if job.run_id == facts.run_id for file in job.touched_files}
+    touched = {file.path for job in facts.jobs if job.run_id == facts.run_id for file in job.touched_files}
+    paths = [path for path in touched if path not in facts.undone]
     return f"{told}. {messages.count(len(paths), 'file')} changed by workers."
 
 
@@ -66,7 +84,11 @@ def _needs(facts: Facts, attention: int, conflicts: int, urgent: list[Job]) -> s
         "HEAD moved" if facts.head is not None else "",
         f"{messages.count(len(facts.commits), 'commit')} by workers" if facts.commits else "",
     ]
-    return f"{attention} {'needs' if attention == 1 else 'need'} attention: {texts.spoken(*parts)}"
+    return f"{attention} {_need(attention)} attention: {texts.spoken(*parts)}"
+
+
+def _need(number: int) -> str:
+    return "needs" if number == 1 else "need"
 
 
 def _menu(jobs: list[Job], attention: int, top: str) -> str:
@@ -106,7 +128,8 @@ def marks(facts: Facts) -> list[Mark]:
         for job in facts.jobs:
             if job.run_id == facts.run_id:
                 for file in job.touched_files:
-                    touched.setdefault(file.path, {})[job.label] = None
+                    if file.path not in facts.undone:
+                        touched.setdefault(file.path, {})[job.label] = None
         for path, labels in list(touched.items())[:MARKS_MAX]:
             found.setdefault(path, _touched(path, list(labels)))
     return list(found.values())

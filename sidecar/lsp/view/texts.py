@@ -14,8 +14,6 @@ from sidecar.lsp.view.shapes import File, Job
 from sidecar.model.conflict import Conflict, ConflictJob
 from sidecar.model.job import Usage
 
-ELAPSED = "{elapsed}"
-"""Stands in a description for the time since the row's `since`; the client counts."""
 ERROR_CHARS = 120
 TASK_CHARS = 400
 """How much of a task a tooltip shows."""
@@ -23,8 +21,8 @@ TOOLTIP_FILES = 10
 
 
 def foreign(text: str) -> str:
-    """One line of text that is not ours; never taken for a place where a time belongs."""
-    return messages.one_line(text).replace(ELAPSED, "{elapsed }")
+    """One line of text that is not ours."""
+    return messages.one_line(text)
 
 
 def plain(text: str) -> str:
@@ -45,6 +43,19 @@ def name(worker: messages.Worker) -> str:
 def spoken(*parts: str | None) -> str:
     """What a screen reader says: the parts, with commas."""
     return ", ".join(part for part in parts if part)
+
+
+LINKS = (
+    "spawn",
+    "nextAttention",
+    "cancelAll",
+    "cancel",
+    "openTranscript",
+    "openChanges",
+    "openResult",
+    "showServerLog",
+)
+"""The actions that links run: an editor lets Markdown run what it knows to be wanted."""
 
 
 def link(text: str, action: str, top: str, target: Mapping[str, str] | None = None) -> str:
@@ -86,6 +97,14 @@ def duration(seconds: int | None) -> str:
     return f"{minutes}m {rest:02d}s" if minutes < 60 else f"{minutes // 60}h {minutes % 60:02d}m"
 
 
+def elapsed(seconds: float) -> str:
+    """`45s`, `2m`, `1h 05m`: a time that goes on, in steps of five seconds, then of minutes."""
+    minutes, rest = divmod(max(0, int(seconds)), 60)
+    if minutes == 0:
+        return f"{rest - rest % 5}s"
+    return f"{minutes}m" if minutes < 60 else f"{minutes // 60}h {minutes % 60:02d}m"
+
+
 def duration_spoken(seconds: int | None) -> str:
     """`2 minutes 10 seconds`, `1 hour 5 minutes`; empty for None."""
     if seconds is None:
@@ -109,12 +128,10 @@ class Doing:
     Attributes:
         shown: the description.
         said: the same for a screen reader, without times that go on.
-        since: from when `{elapsed}` counts.
     """
 
     shown: str
     said: str
-    since: str | None = None
 
 
 def state_word(job: Job) -> str:
@@ -122,8 +139,30 @@ def state_word(job: Job) -> str:
     return "stalled" if job.quiet else job.status
 
 
-def doing(job: Job, *, missing: bool) -> Doing:
-    """What a worker does or how it ended; `missing`: it ended without a list of its files."""
+def time_of(job: Job, now: float, *, still: bool) -> str:
+    """How long a worker has run, or been silent: `45s`, `for 2m`; empty for one that does not run.
+
+    Args:
+        now: seconds since 1970.
+        still: the text must not change by time alone: `since 14:02`.
+    """
+    began = job.last_activity_at or job.started_at if job.stalled else job.started_at
+    since = moment(began) if job.status == "running" else None
+    if since is None:
+        return ""
+    if still:
+        return f"since {since:%H:%M}"
+    gone = elapsed(now - since.timestamp())
+    return f"for {gone}" if job.stalled else gone
+
+
+def doing(job: Job, *, missing: bool, time: str = "") -> Doing:
+    """What a worker does or how it ended.
+
+    Args:
+        missing: it ended without a list of its files.
+        time: of `time_of`.
+    """
     files = messages.count(len(job.touched_files), "file") if job.touched_files else ""
     seconds = seconds_between(job.started_at, job.finished_at)
     took, took_said = duration(seconds), duration_spoken(seconds)
@@ -137,7 +176,7 @@ def doing(job: Job, *, missing: bool) -> Doing:
         case "stopping":
             return _told("stopping…", files, said=files)
         case "running":
-            return _running(job, files)
+            return _running(job, files, time)
         case "failed":
             # After a signal there is no exit code; 0 is that of a worker whose answer was no good.
             ended = f"exit {job.exit_code}" if job.exit_code else ""
@@ -154,14 +193,11 @@ def doing(job: Job, *, missing: bool) -> Doing:
             return _told(took, what, unlisted, tokens, said=spoken(took_said, what, unlisted, tokens))
 
 
-def _running(job: Job, files: str) -> Doing:
+def _running(job: Job, files: str, time: str) -> Doing:
     if job.stalled:
-        since = job.last_activity_at or job.started_at
-        shown = f"no activity for {ELAPSED}" if since else "no activity"
-        return Doing(_joined(shown, files), spoken("no activity", files), since)
+        return _told(f"no activity {time}".rstrip(), files, said=spoken("no activity", files))
     activity = foreign(job.activity or "")
-    shown = _joined(activity, ELAPSED if job.started_at else "", files)
-    return Doing(shown, spoken(activity, files), job.started_at)
+    return _told(activity, time, files, said=spoken(activity, files))
 
 
 def _joined(*parts: str) -> str:

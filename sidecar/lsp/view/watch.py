@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 2.0
 """How often HEAD is looked at: two file stamps, and git only where they have changed."""
-COUNT_SECONDS = 10.0
+COUNT_SECONDS = 2.0
 """Snapshots are counted at most this often; they change with repairs only."""
 
 Stamp = tuple[object, ...]

@@ -8,7 +8,6 @@ export default async (vscode, { folder, file, text, problem }) => {
   const row = vscode.tree(text);
   const start = Date.now();
   await vscode.open({ folder, file });
-  const host = Date.now() - start;
   await vscode.openView('Codex Sidecar', row);
   const ready = Date.now() - start;
   const editor = vscode.page.locator('.runtime-extensions-editor');
@@ -16,5 +15,5 @@ export default async (vscode, { folder, file, text, problem }) => {
   const ours = editor.locator('.monaco-list-row').filter({ hasText: 'Codex Sidecar' }).filter({ hasText: /Activation: \d+ms/ }).first();
   const activation = Number(/Activation: (\d+)ms/.exec(await ours.innerText())[1]);
   await vscode.page.keyboard.press('Control+W');
-  return { host, ready, activation };
+  return { start, ready, activation };
 };

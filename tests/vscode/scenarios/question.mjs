@@ -1,6 +1,6 @@
 // A command that asks before it acts. `pick`: a row that is chosen before; `choose`: the title of a list of check boxes,
-// which is taken as it is. `answer` is the button, without one the person leaves with Escape.
-export default async (vscode, { folder, command, pick, choose, question, answer }) => {
+// which is taken as it is. `answer` is the button, without one the person leaves with Escape; `told`: what is said then.
+export default async (vscode, { folder, command, pick, choose, question, answer, told }) => {
   if (folder) await vscode.open({ folder });
   const dialog = vscode.dialog().filter({ hasText: question });
   if (pick) {
@@ -22,5 +22,6 @@ export default async (vscode, { folder, command, pick, choose, question, answer 
   if (answer) await vscode.button(answer).click();
   else await vscode.page.keyboard.press('Escape');
   await dialog.waitFor({ state: 'hidden' });
+  if (told) await vscode.toasts().filter({ hasText: told }).first().waitFor();
   return text;
 };

@@ -1,5 +1,5 @@
-// A worker spawned with keys only.
-export default async (vscode, { folder, prompt }) => {
+// A worker spawned with keys only; `dirty`: what is asked about uncommitted changes, which are taken, now and always.
+export default async (vscode, { folder, prompt, dirty }) => {
   await vscode.open({ folder });
   const welcome = vscode.page.locator('.part.sidebar .welcome-view-content').filter({ hasText: 'No workers yet.' });
   await vscode.openView('Codex Sidecar', welcome);
@@ -13,6 +13,16 @@ export default async (vscode, { folder, prompt }) => {
   const labels = await rows.evaluateAll(all => all.map(row => row.getAttribute('aria-label')));
   await vscode.shot('spawn-kinds');
   await vscode.page.keyboard.press('Enter');
+  if (dirty) {
+    const asks = vscode.quick().filter({ hasText: dirty });
+    const remember = asks.locator('.monaco-list-row.focused').filter({ hasText: 'Remember my choice' });
+    await asks.locator('.monaco-list-row').nth(2).waitFor();
+    for (let i = 0; i < 5 && !(await remember.isVisible()); i++) await vscode.page.keyboard.press('ArrowDown');
+    await vscode.pressUntil('Enter', asks.locator('.monaco-list-row').filter({ hasText: 'Remember my choice (on)' }), 1, 180_000);
+    await asks.locator('.monaco-list-row.focused').filter({ hasText: 'Use them as the baseline' }).waitFor();
+    await vscode.shot('spawn-dirty');
+    await vscode.page.keyboard.press('Enter');
+  }
   await vscode.tree('Running (1)').waitFor();
   const row = vscode.tree('w1 ·');
   await row.waitFor();

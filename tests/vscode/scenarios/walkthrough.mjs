@@ -1,11 +1,16 @@
 // The walkthrough: its steps with their pictures, which VS Code draws in a page of their own; then a step's button, which
-// has something play in a terminal until Ctrl+C.
+// has something play in a terminal until Ctrl+C. `ticked` are the steps that are done: at first, after the step `spawn`,
+// after the step `step`, and after the first one.
 import { until } from '../harness.mjs';
 
-export default async (vscode, { step, button, playing, over }) => {
+export default async (vscode, { spawn, step, button, playing, over }) => {
   const { page } = vscode;
   const steps = page.locator('.gettingStartedContainer .getting-started-step');
+  const done = () => page.locator('.gettingStartedContainer [data-done-step-id].complete').evaluateAll(all =>
+    all.map(one => one.getAttribute('data-done-step-id').replace(/^.*#/, '')));
+  const ticks = id => page.locator(`.gettingStartedContainer [data-done-step-id$="#${id}"].complete`).waitFor();
   await vscode.command('Codex Sidecar: Open Walkthrough', steps.first());
+  const ticked = [await done()];
   const titles = await steps.locator('.step-title').allInnerTexts();
   const pictures = [];
   for (const [i, title] of titles.entries()) {
@@ -23,6 +28,14 @@ export default async (vscode, { step, button, playing, over }) => {
     await vscode.shot(`walkthrough-${i + 1}`);
     pictures.push({ title, ...picture });
   }
+  const asked = vscode.quick().filter({ hasText: 'Spawn Worker (1/2)' });
+  await steps.filter({ hasText: spawn }).click();
+  await steps.filter({ hasText: spawn }).locator('.monaco-button').click();
+  await asked.waitFor();
+  await page.keyboard.press('Escape');
+  await ticks('spawn');
+  ticked.push(await done());
+  await steps.filter({ hasText: step }).click();
   const color = await page.evaluate(() => getComputedStyle(document.querySelector('.monaco-workbench')).getPropertyValue('--vscode-foreground'));
   await steps.filter({ hasText: step }).locator('.monaco-button').filter({ hasText: button }).click();
   const terminal = page.locator('.terminal-wrapper.active .xterm-rows');
@@ -34,5 +47,13 @@ export default async (vscode, { step, button, playing, over }) => {
   await vscode.shot('walkthrough-played');
   await page.keyboard.press('Enter');
   await terminal.waitFor({ state: 'detached' });
-  return { pictures, color };
+  await ticks('conflict');
+  ticked.push(await done());
+  await steps.first().click();
+  await steps.first().locator('.monaco-button').click();
+  await vscode.editorWithin('Codex%20Sidecar%20Setup').waitFor();
+  await vscode.command('Codex Sidecar: Open Walkthrough', steps.first());
+  await ticks('setup');
+  ticked.push(await done());
+  return { pictures, color, ticked };
 };
