@@ -72,12 +72,12 @@ async def until(condition: Callable[[], Any], what: str = "") -> Any:
 
 
 @contextlib.asynccontextmanager
-async def open_round(repo: Path) -> AsyncIterator[Round]:
-    """A core for `repo` whose workers are scripted."""
+async def open_round(repo: Path, **codex: str) -> AsyncIterator[Round]:
+    """A core for `repo` whose workers are scripted, or those that the environment `codex` names."""
     state = repo / ".git" / "codex-sidecar"
     state.mkdir(mode=0o700, exist_ok=True)
     worker = shlex.join([sys.executable, "-m", "sidecar.demo.worker"])
-    env = {**os.environ, "CODEX_SIDECAR_CODEX": worker}
+    env = {**os.environ, "CODEX_SIDECAR_CODEX": worker, **codex}
     round_ = Round(await open_core(repo / ".git", repo), repo, env)
     try:
         yield round_

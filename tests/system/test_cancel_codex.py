@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import shlex
 import sys
 import time
@@ -18,11 +17,10 @@ from sidecar.demo.script import MARKER
 from sidecar.jobs import attempt_files as files
 from sidecar.jobs import processes
 from sidecar.model import limits
-from sidecar.service.core import open_core
 from tests.support.codex import native_codex, write_codex_home
 from tests.support.raw import is_alive
 from tests.support.repo import make_repo
-from tests.support.round import Round, until
+from tests.support.round import Round, open_round, until
 
 pytestmark = [pytest.mark.codex, pytest.mark.slow]
 
@@ -55,17 +53,10 @@ def commands(notes: Path) -> str:
 @pytest.fixture
 async def played(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Round]:
     repo = make_repo(tmp_path / "repo", {"a.txt": "one\n"})
-    (repo / ".git" / "codex-sidecar").mkdir(mode=0o700)
     with ScriptedModel() as model:
         home = write_codex_home(tmp_path / "codex", model.url, getattr(request, "param", "gpt-5.5"))
-        env = {**os.environ, "CODEX_HOME": str(home), "CODEX_SIDECAR_CODEX": str(native_codex())}
-        round_ = Round(await open_core(repo / ".git", repo), repo, env)
-        try:
+        async with open_round(repo, CODEX_HOME=str(home), CODEX_SIDECAR_CODEX=str(native_codex())) as round_:
             yield round_
-        finally:
-            for live in list(round_.core.manager.live.values()):
-                await round_.core.manager.cancel(live.job.job_id, force=True)
-            await round_.core.close()
 
 
 async def running(played: Round, sandbox: str, command: str) -> str:

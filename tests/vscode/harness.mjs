@@ -219,6 +219,16 @@ export class VSCode {
     }
   }
 
+  /** Presses a button of a row until that shows something: a row that is drawn anew forgets the pointer over it. */
+  rowButton(row, label, shows) {
+    const button = row.locator(`.action-label[aria-label^="${label}"]`);
+    return this.actUntil(async () => {
+      await this.page.mouse.move(0, 0);
+      await row.hover({ timeout: 5000 });
+      await button.click({ timeout: 3000 });
+    }, shows);
+  }
+
   quick() {
     return this.page.locator('.quick-input-widget');
   }
