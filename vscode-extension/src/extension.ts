@@ -1,5 +1,7 @@
 /** Starts one language client for each repository of the window, keeps the context keys and registers the commands. */
 
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import * as vscode from "vscode";
 import { attribution, toggleAttribution } from "./attribution";
 import { decorations } from "./decorations";
@@ -15,6 +17,8 @@ import { primitives, show } from "./ui";
 import { merged } from "./view";
 
 const PROGRAM_SETTINGS = ["server.path", "server.importStrategy", "python.path"].map((name) => `codexSidecar.${name}`);
+/** How often a folder that is in no repository is looked at. */
+const GIT_LOOK_MS = 1_000;
 /** Tools that a code action or a lens carries: the server asks before it acts. */
 const FLOWS = ["codex_resolve", "codex_rollback", "codex_rerun", "codex_restore", "codex_merge_inputs"];
 /** Tools for key bindings and other extensions: no questions, and the caller gets the answer. */
@@ -38,7 +42,7 @@ class Window {
   };
   private readonly tree = new Tree(this.repositories);
   private opening: Promise<unknown> = Promise.resolve();
-  private awaited: vscode.Disposable[] = [];
+  private awaited: NodeJS.Timeout | undefined;
 
   constructor(private readonly context: vscode.ExtensionContext) {
     this.finder = new Programs(context, this.log);
@@ -155,15 +159,16 @@ class Window {
     this.setState(this.repositories.all.length ? "ready" : problem);
   }
 
-  /** A folder that becomes a repository is opened by itself: `git init` writes HEAD and then the configuration. */
+  /** A folder that becomes a repository is opened by itself. It is looked at: watches miss what is made in new directories. */
   private awaitGit(folders: readonly vscode.WorkspaceFolder[]): void {
-    vscode.Disposable.from(...this.awaited).dispose();
-    this.awaited = folders.map((folder) => {
-      const pattern = new vscode.RelativePattern(folder, ".git/config");
-      const watcher = vscode.workspace.createFileSystemWatcher(pattern, false, true, true);
-      watcher.onDidCreate(() => void this.open(false));
-      return watcher;
-    });
+    clearInterval(this.awaited);
+    const look = async (): Promise<void> => {
+      const begun = folders.map(({ uri }) => uri.fsPath).filter((folder) => existsSync(join(folder, ".git")));
+      if ((await Promise.all(begun.map(topLevel))).some((top) => top !== undefined)) {
+        await this.open(false);
+      }
+    };
+    this.awaited = folders.length > 0 ? setInterval(() => void look(), GIT_LOOK_MS) : undefined;
   }
 
   /** Returns what stands in the way, if anything. */
