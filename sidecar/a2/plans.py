@@ -93,13 +93,12 @@ class Plans:
         Raises:
             SidecarError: `unknown-conflict`, also where no run is open.
         """
-        run_open = self._a2.witness.scene is not None
-        scene = await self.scene("conflictId") if run_open else None
-        conflict = self._a2.board.find(conflict_id) if run_open else None
+        scene = None if self._a2.witness.scene is None else await self.scene("conflictId")
+        conflict = None if scene is None else self._a2.board.find(conflict_id)
         if scene is None or conflict is None:
             raise SidecarError(
                 "unknown-conflict",
-                f"No open conflict {conflict_id[:80]!r} is known{'' if run_open else '; no run is open'}.",
+                f"No open conflict {conflict_id[:80]!r} is known{'; no run is open' if scene is None else ''}.",
                 "Use codex_conflicts to list the open ones.",
                 {"conflictId": conflict_id[:200]},
             )

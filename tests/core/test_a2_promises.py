@@ -36,17 +36,23 @@ async def side_by_side(round_: Round, *then: dict[str, Any]) -> tuple[dict[str, 
     return one, two
 
 
+def beside(whole: str) -> tuple[str, str]:
+    """Two commands that are open together: one only waits while the other writes the file, so it may be of either."""
+    holds = "touch ../a; until [ -e ../b ]; do sleep 0.02; done; sleep 0.3; touch ../c"
+    writes = (
+        f"until [ -e ../a ]; do sleep 0.02; done; sleep 0.3; printf '%s' '{whole}' > app.py; touch ../b; "
+        "until [ -e ../c ]; do sleep 0.02; done"
+    )
+    return holds, writes
+
+
 # Refusals ------------------------------------------------------------------------------------------
 
 
 async def test_a_version_that_either_may_have_written_is_merged_and_kept_as_nobodys(repo: Path) -> None:
     """While w1 has a command open w2 writes its old copy over w1's line: only w1's first version is certain."""
     whole = TEXT.replace("line 9\n", "nine by w2\n")
-    holds = "touch ../a; until [ -e ../b ]; do sleep 0.02; done; sleep 0.3; touch ../c"
-    writes = (
-        f"until [ -e ../a ]; do sleep 0.02; done; sleep 0.3; printf '%s' '{whole}' > app.py; touch ../b; "
-        "until [ -e ../c ]; do sleep 0.02; done"
-    )
+    holds, writes = beside(whole)
     async with open_round(repo) as round_:
         one = await round_.write("one", patch(4, "four by w1"), {"sh": holds}, report("app.py"))
         two = await round_.write("two", {"sh": writes}, report("app.py"))
@@ -73,11 +79,7 @@ async def test_a_version_that_either_may_have_written_is_merged_and_kept_as_nobo
 async def test_a_merge_keeps_what_a_version_of_either_took_away(repo: Path) -> None:
     """Both have changed a line for certain; then, with a command of each open, an old copy is written over both."""
     whole = TEXT.replace("line 7\n", "seven by one of them\n")
-    holds = "touch ../a; until [ -e ../b ]; do sleep 0.02; done; sleep 0.3; touch ../c"
-    writes = (
-        f"until [ -e ../a ]; do sleep 0.02; done; sleep 0.3; printf '%s' '{whole}' > app.py; touch ../b; "
-        "until [ -e ../c ]; do sleep 0.02; done"
-    )
+    holds, writes = beside(whole)
     async with open_round(repo) as round_:
         one = await round_.write("one", patch(2, "two"), signal("d"), wait_for("e"), {"sh": holds}, report("app.py"))
         two = await round_.write("two", wait_for("d"), patch(10, "ten"), signal("e"), {"sh": writes}, report("app.py"))
