@@ -191,15 +191,25 @@ class Pump:
         return code, self.stderr.read().decode()
 
 
+def processes(match: Callable[[list[str]], bool]) -> list[int]:
+    """All living processes whose command line matches.
+
+    A child that has been forked and not yet replaced shows its parent's command line: it is left out.
+    """
+    parents = {}
+    for path in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if not match((path / "cmdline").read_bytes().decode(errors="surrogateescape").split("\0")):
+                continue
+            state, parent = (path / "stat").read_text().rpartition(")")[2].split()[:2]
+            if state not in ("Z", "X"):
+                parents[int(path.name)] = int(parent)
+    return [pid for pid, parent in parents.items() if parent not in parents]
+
+
 def services(top: Path) -> list[int]:
     """All living service processes of a work tree, by their command lines."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):
-            words = path.read_bytes().split(b"\0")
-            if b"sidecar.service" in words and os.fsencode(top) in words and is_alive(int(path.parent.name)):
-                found.append(int(path.parent.name))
-    return found
+    return processes(lambda words: "sidecar.service" in words and str(top) in words)
 
 
 @contextlib.contextmanager

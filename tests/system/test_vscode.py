@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from tests.support.cli import Cli, report, script
 from tests.support.codex import native_codex
 from tests.support.pythons import program
-from tests.support.raw import no_service_left, wait_until
+from tests.support.raw import no_service_left, processes, wait_until
 from tests.support.repo import git
 from tests.support.vscode_place import (
     FIRST,
@@ -262,8 +262,8 @@ def test_a_server_that_has_ended_is_told(place: Place, repo: Path, tmp_path: Pat
     try:
         window.play("open", "opened", folder=str(repo))
         gone.touch()
-        (front,) = [one for one in psutil.process_iter() if {"lsp", str(repo)} <= set(words_of(one))]
-        front.kill()
+        (front,) = processes(lambda words: {"lsp", str(repo)} <= set(words))
+        os.kill(front, signal.SIGKILL)
         assert window.play("status", "stopped", text="Codex: stopped") == "Codex: stopped"
         welcome(place, "stopped", "The Codex Sidecar server stopped.", ["Restart Server", "Show Server Log"])
         gone.unlink()
@@ -272,13 +272,6 @@ def test_a_server_that_has_ended_is_told(place: Place, repo: Path, tmp_path: Pat
         window.play("status", "restarted-quiet")
     finally:
         window.choose({"codexSidecar.server.path": SERVER})
-
-
-def words_of(process: psutil.Process) -> list[str]:
-    try:
-        return process.cmdline()
-    except psutil.Error:  # It has just ended, or is not ours.
-        return []
 
 
 # -- another program becomes the boss ---------------------------------------------------------------------------------

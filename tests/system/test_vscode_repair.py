@@ -9,11 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from tests.support.cli import Cli, report, script
-from tests.support.raw import endpoint, wait_until
+from tests.support.raw import endpoint, is_alive, processes, wait_until
 from tests.support.repo import git
 from tests.support.vscode import ROOT
 from tests.support.vscode_place import PATH, Place, ended, held, open_place, open_repo, spawn, wait_for
@@ -142,18 +141,14 @@ def kill_sidecar(repo: Path, *, and_runner: bool = False) -> None:
     assert where is not None
     if and_runner:
         os.kill(where["pid"], signal.SIGSTOP)
-        (runner,) = (one for one in psutil.process_iter() if is_runner_in(one, repo))
-        runner.kill()
-        runner.wait(60)
+        (runner,) = processes(lambda words: is_runner_in(words, repo))
+        os.kill(runner, signal.SIGKILL)
+        wait_until(lambda: not is_alive(runner), "the runner has ended")
     os.kill(where["pid"], signal.SIGKILL)
     wait_until(lambda: (now := endpoint(repo)) and now["pid"] != where["pid"], "another sidecar", 180.0)
 
 
-def is_runner_in(process: psutil.Process, repo: Path) -> bool:
-    try:
-        words = process.cmdline()
-    except psutil.Error:  # It has just ended.
-        return False
+def is_runner_in(words: list[str], repo: Path) -> bool:
     return any(word.endswith("sidecar/jobs/runner.py") for word in words) and any(str(repo) in word for word in words)
 
 
