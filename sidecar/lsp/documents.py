@@ -10,15 +10,18 @@ codex-sidecar:/Codex Sidecar Setup.md?view=setup
 codex-sidecar:/src/app.py?snapshot=ID               the content that a snapshot holds
 codex-sidecar:/Commit 9abcdef.diff?commit=ID        a commit's message and its changes
 codex-sidecar:/src/app.py?draft=CONFLICT            a merge that could not be written, as long as the client is there
+
+codex-merge:/src/app.py?top=TOP                     the client's own file in memory that takes up a merge of this file
 """
 
 from __future__ import annotations
 
 import asyncio
 import difflib
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs, quote, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qs, quote, unquote, urlsplit
 
 from sidecar.lsp.findings import Findings
 from sidecar.model.errors import invalid
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from sidecar.lsp.transcripts import Transcripts
 
 SCHEME = "codex-sidecar"
+MERGE_SCHEME = "codex-merge"
 BASE = "base"
 DIFF_SUFFIX = ".diff"
 TEXT_BYTES_MAX = 8 * 1024 * 1024
@@ -128,9 +132,22 @@ def draft_uri(path: str, conflict_id: str) -> str:
     return _uri(path, {"draft": conflict_id})
 
 
-def _uri(path: str, query: dict[str, str | None]) -> str:
-    asked = "&".join(f"{name}={quote(value, safe='')}" for name, value in query.items() if value)
-    return f"{SCHEME}:/{quote(path.encode('utf-8', 'surrogateescape'))}?{asked}"
+def merge_uri(path: str, top: str) -> str:
+    """The client's file in memory that takes up a merge."""
+    return _uri(path, {"top": top}, MERGE_SCHEME)
+
+
+def merged_in(uri: str, top: str) -> str | None:
+    """The path whose merge a document takes up; None for any other document, and for those of another repository."""
+    if not uri.startswith(f"{MERGE_SCHEME}:/") or uri.startswith(f"{MERGE_SCHEME}://"):
+        return None
+    path, asked = _read(urlsplit(uri))
+    return path if path and asked.get("top") == top else None
+
+
+def _uri(path: str, query: dict[str, str | None], scheme: str = SCHEME) -> str:
+    asked = "&".join(f"{name}={quote(os.fsencode(value), safe='')}" for name, value in query.items() if value)
+    return f"{scheme}:/{quote(os.fsencode(path))}?{asked}"
 
 
 def parse(uri: str) -> Document:
@@ -145,10 +162,7 @@ def parse(uri: str) -> Document:
         raise invalid("uri", "not a URI") from None
     if parts.scheme != SCHEME or parts.netloc:
         raise invalid("uri", f"expected {SCHEME}:/…")
-    # Visual Studio Code escapes `=` and `&` too.
-    query = parts.query if "=" in parts.query else unquote(parts.query)
-    asked = {name: values[-1] for name, values in parse_qs(query).items()}
-    path = unquote(parts.path, errors="surrogateescape").lstrip("/")
+    path, asked = _read(parts)
     if "job" in asked:
         return ResultOf(asked["job"]) if asked.get("view") == "result" else TranscriptOf(asked["job"])
     if asked.get("view") == "setup":
@@ -164,6 +178,14 @@ def parse(uri: str) -> Document:
     if "with" in asked:
         return Difference(path.removesuffix(DIFF_SUFFIX), asked.get("run"), asked["side"], asked["with"])
     return Version(path, asked.get("run"), asked["side"], "own" in asked)
+
+
+def _read(parts: SplitResult) -> tuple[str, dict[str, str]]:
+    """The path and the query of a URI."""
+    # Visual Studio Code escapes `=` and `&` too.
+    query = parts.query if "=" in parts.query else unquote(parts.query)
+    asked = {name: values[-1] for name, values in parse_qs(query, errors="surrogateescape").items()}
+    return unquote(parts.path, errors="surrogateescape").lstrip("/"), asked
 
 
 class Library:

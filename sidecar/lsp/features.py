@@ -68,7 +68,7 @@ def _buffers(server: SidecarServer) -> None:
     @server.feature(types.TEXT_DOCUMENT_DID_OPEN)
     def opened(params: types.DidOpenTextDocumentParams) -> None:
         if server.surfaces is not None:
-            server.surfaces.buffers.opened(params.text_document.uri)
+            server.surfaces.opened(params.text_document.uri)
 
     @server.feature(types.TEXT_DOCUMENT_DID_CHANGE)
     def edited(params: types.DidChangeTextDocumentParams) -> None:
@@ -84,7 +84,7 @@ def _buffers(server: SidecarServer) -> None:
     @server.feature(types.TEXT_DOCUMENT_DID_CLOSE)
     def closed(params: types.DidCloseTextDocumentParams) -> None:
         if server.surfaces is not None:
-            server.surfaces.buffers.closed(params.text_document.uri)
+            server.surfaces.closed(params.text_document.uri)
 
 
 def _answers(server: SidecarServer) -> None:

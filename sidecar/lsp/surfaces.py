@@ -15,7 +15,7 @@ from sidecar.lsp.buffers import Buffers
 from sidecar.lsp.contents import Contents
 from sidecar.lsp.diagnostics import Diagnoses, DiagnosticsPublisher
 from sidecar.lsp.document_files import DocumentFiles
-from sidecar.lsp.documents import SCHEME, Library
+from sidecar.lsp.documents import SCHEME, Library, merged_in
 from sidecar.lsp.findings import Findings, as_told
 from sidecar.lsp.hovers import Hovers
 from sidecar.lsp.links import Links
@@ -98,6 +98,7 @@ class Surfaces:
                 core, self.findings, self.paths, contents, person, lambda: self.library.run_id, self._level, start
             )
         self._lenses_changed = asyncio.Event()
+        self._merging: set[str] = set()
 
     def start(self) -> None:
         """Tells the client everything, and what changes from now on."""
@@ -155,6 +156,20 @@ class Surfaces:
         if run_id and self._files is not None:
             self._start(self._files.sweep(run_id, self._core.settings.snapshots.keep_days))
 
+    def opened(self, uri: str) -> None:
+        """Takes a document that the client has opened."""
+        if (merged := merged_in(uri, self._core.top)) is not None:
+            self._merging.add(merged)
+            self._lenses_changed.set()
+        self.buffers.opened(uri)
+
+    def closed(self, uri: str) -> None:
+        """Takes a document that the client has closed."""
+        if (merged := merged_in(uri, self._core.top)) is not None:
+            self._merging.discard(merged)
+            self._lenses_changed.set()
+        self.buffers.closed(uri)
+
     # -- answers ----------------------------------------------------------------------------------------------------
 
     def code_actions(self, params: types.CodeActionParams) -> list[types.CodeAction | types.Command]:
@@ -167,7 +182,7 @@ class Surfaces:
 
     def code_lenses(self, uri: str) -> list[types.CodeLens]:
         path = self.paths.relative(uri)
-        if path is None or not self._told.code_lens or self._level() == "off":
+        if path is None or path in self._merging or not self._told.code_lens or self._level() == "off":
             return []
         conflicts = [as_told(conflict, self._level()) for conflict in self.findings.of_path(path)]
         return code_lenses(conflicts, self._ui, self._core.top)
@@ -196,11 +211,11 @@ class Surfaces:
         await self._protocol.ask_or_none(types.WORKSPACE_TEXT_DOCUMENT_CONTENT_REFRESH, params)
 
     async def _refresh_lenses(self) -> None:
-        told = self._told, list(self.findings.conflicts())
+        told = self._told, set(self._merging), list(self.findings.conflicts())
         while True:
             await self._lenses_changed.wait()
             self._lenses_changed.clear()
-            now = self._told, list(self.findings.conflicts())
+            now = self._told, set(self._merging), list(self.findings.conflicts())
             if now != told:
                 told = now
                 await self._protocol.ask_or_none(types.WORKSPACE_CODE_LENS_REFRESH, None)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from sidecar.a2.dialogs import ROLL_BACK_AND_RERUN
+from sidecar.lsp.documents import merge_uri
 from sidecar.lsp.flows import texts
 from sidecar.model.errors import SidecarError, invalid
 from tests.support.flows import put
@@ -306,6 +307,7 @@ async def test_the_merge_editor_gets_everything_that_it_shows(collided: World) -
                 {"uri": W1, "title": "w1 add retries", "description": "worker w1"},
                 {"uri": W2, "title": "w2 typed errors", "description": "worker w2", "detail": ""},
             ],
+            "output": merge_uri("src/app.py", collided.core.top),
             "marked": "<<<<<<< w1\none\n=======\ntwo\n>>>>>>> w2\n",
             "expectedHash": "hash",
         }

@@ -59,14 +59,35 @@ def says(run: Path, text: str, window: str = "*") -> None:
 
 
 def python_extension(run: Path) -> None:
-    """What VS Code takes for the Python extension at its first start; it has chosen no Python."""
+    """What VS Code takes for the Python extension at its first start: its interface, and no Python that it knows of.
+
+    The real one comes from a marketplace only. Select Interpreter chooses what a file names.
+    """
     place = run / "extensions" / "ms-python.python-1.0.0"
     place.mkdir(parents=True)
     command = {"command": "python.setInterpreter", "title": "Select Interpreter"}
     about = {"name": "python", "publisher": "ms-python", "version": "1.0.0", "engines": {"vscode": "^1.101.0"}}
     manifest = {**about, "main": "./extension.js", "contributes": {"commands": [command]}}
     (place / "package.json").write_text(json.dumps(manifest))
-    (place / "extension.js").write_text("exports.activate = () => undefined;\n")
+    (place / "extension.js").write_text(PYTHON_EXTENSION.replace("CHOSEN", json.dumps(str(run / "chosen-python"))))
+
+
+PYTHON_EXTENSION = """
+const { existsSync, readFileSync } = require("node:fs");
+const vscode = require("vscode");
+exports.activate = () => {
+  const changed = new vscode.EventEmitter();
+  vscode.commands.registerCommand("python.setInterpreter", () => changed.fire({}));
+  return {
+    environments: {
+      onDidChangeActiveEnvironmentPath: changed.event,
+      getActiveEnvironmentPath: () => ({ id: "chosen", path: CHOSEN }),
+      resolveEnvironment: async ({ path }) =>
+        existsSync(path) ? { executable: { uri: vscode.Uri.file(readFileSync(path, "utf8")) } } : undefined,
+    },
+  };
+};
+"""
 
 
 def says_why(window: Window, name: str, text: str, *buttons: str, **facts: Any) -> None:
@@ -215,6 +236,12 @@ def test_the_extension_installs_its_server(tmp_path: Path) -> None:
             old = "Python that was found is too old"
             says_why(window, "old-python", old, "Select Interpreter", *ways, folder=str(repo))
             says(run, "python3 is Python 3.8.18.")
+            # What is chosen is tried at once.
+            chosen = python_of_version(tmp_path / "chosen" / "python3", 3, 9, 1)
+            (run / "chosen-python").write_text(str(chosen))
+            window.play("welcome", "another-old-python", text=old, press="Select Interpreter")
+            says(run, f"{chosen} is Python 3.9.1.")
+            (run / "chosen-python").unlink()
             window.choose({"codexSidecar.python.path": str(tmp_path / "nowhere")})
             says_why(window, "no-python", "Python 3.10 or newer was not found", *ways)
 

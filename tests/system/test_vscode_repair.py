@@ -86,6 +86,7 @@ def test_two_versions_are_merged(place: Place, repo: Path, saving: str) -> None:
     seen = open_merge(place, repo, f"merge-{saving}")
     assert "mine" in seen["text"]
     assert (repo / PATH).read_text() == mine
+    assert window.play("merge-aside", f"merge-{saving}-aside", path=PATH) == 0
     seen = window.play("merge-accept", f"merge-{saving}-accepted", accept="Accept w1 add retries")
     assert seen["remaining"] == "0 Conflicts Remaining"
     assert "ten by w1" in seen["text"]

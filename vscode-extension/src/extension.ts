@@ -45,7 +45,7 @@ class Window {
   private awaited: NodeJS.Timeout | undefined;
 
   constructor(private readonly context: vscode.ExtensionContext) {
-    this.finder = new Programs(context, this.log);
+    this.finder = new Programs(context, this.log, () => this.repositories.all.length === 0 && void this.open(true));
     context.subscriptions.push(
       this.repositories,
       this.log,

@@ -5,7 +5,7 @@ import type { Documents } from "./documents";
 import type { MergeRequest } from "./protocol";
 import type { Repository } from "./repository";
 
-const SCHEME = "codex-merge";
+export const MERGE_SCHEME = "codex-merge";
 
 interface Merging {
   content: Uint8Array;
@@ -22,13 +22,13 @@ export class Merges implements vscode.FileSystemProvider, vscode.Disposable {
 
   constructor(private readonly documents: Documents) {
     this.tabs = vscode.window.tabGroups.onDidChangeTabs(() => {
-      const open = vscode.window.tabGroups.all.some(({ tabs }) => tabs.some((tab) => resultOf(tab)?.scheme === SCHEME));
+      const open = vscode.window.tabGroups.all.some(({ tabs }) => tabs.some((tab) => resultOf(tab)?.scheme === MERGE_SCHEME));
       void vscode.commands.executeCommand("setContext", "codexSidecar.merging", open);
     });
   }
 
   async open(repository: Repository, request: MergeRequest): Promise<void> {
-    const output = vscode.Uri.from({ scheme: SCHEME, path: `/${request.path}`, query: `top=${encodeURIComponent(repository.top)}` });
+    const output = vscode.Uri.parse(request.output, true);
     const content = Buffer.from(request.marked);
     this.merging.set(output.toString(), { content, mtime: Date.now(), repository, request });
     this.changed.fire([{ type: vscode.FileChangeType.Changed, uri: output }]);
@@ -47,7 +47,7 @@ export class Merges implements vscode.FileSystemProvider, vscode.Disposable {
   async finish(): Promise<void> {
     const tab = vscode.window.tabGroups.activeTabGroup.activeTab;
     const uri = resultOf(tab) ?? vscode.window.activeTextEditor?.document.uri;
-    const key = uri?.scheme === SCHEME ? uri.toString() : [...this.merging.keys()].pop();
+    const key = uri?.scheme === MERGE_SCHEME ? uri.toString() : [...this.merging.keys()].pop();
     const merging = this.merging.get(key ?? "");
     if (key === undefined || !merging) {
       return;
@@ -94,7 +94,7 @@ export class Merges implements vscode.FileSystemProvider, vscode.Disposable {
   rename = refuse;
 
   /** Behind the members above: VS Code looks for them at once. */
-  private readonly registration = vscode.workspace.registerFileSystemProvider(SCHEME, this);
+  private readonly registration = vscode.workspace.registerFileSystemProvider(MERGE_SCHEME, this);
 
   private file(uri: vscode.Uri): Merging {
     const file = this.merging.get(uri.toString());

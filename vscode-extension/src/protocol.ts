@@ -294,6 +294,7 @@ export interface MergeRequest {
   path: string;
   base: string;
   inputs: MergeSide[];
+  output: string;
   marked: string;
   expectedHash: string;
   title?: string;

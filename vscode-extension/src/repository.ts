@@ -5,6 +5,7 @@ import * as vscode from "vscode";
 import { CloseAction, ErrorAction, LanguageClient, RevealOutputChannelOn, State } from "vscode-languageclient/node";
 import type { Row, StateMessage, Ui, UiRequest } from "./protocol";
 import { sentence, type Host } from "./repositories";
+import { MERGE_SCHEME } from "./merges";
 import type { Program } from "./server";
 import { EVERYTHING, View } from "./view";
 
@@ -45,7 +46,7 @@ export class Repository implements vscode.Disposable {
       "Codex Sidecar",
       { command, args: [...args, "lsp", "--repo", top], options: { cwd } },
       {
-        documentSelector: [{ scheme: "file", pattern: `${top.replace(/[[{*?]/g, "[$&]")}/**` }],
+        documentSelector: [{ scheme: "file", pattern: `${top.replace(/[[{*?]/g, "[$&]")}/**` }, { scheme: MERGE_SCHEME }],
         workspaceFolder: { uri: vscode.Uri.file(top), name: this.name, index: 0 },
         initializationOptions: () => ({
           ...(JSON.parse(JSON.stringify(vscode.workspace.getConfiguration().get("codexSidecar") ?? {})) as object),

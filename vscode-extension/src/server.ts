@@ -37,6 +37,7 @@ interface PythonApi {
   environments?: {
     getActiveEnvironmentPath(resource?: vscode.Uri): { path: string };
     resolveEnvironment(path: { path: string }): Promise<{ executable: { uri?: vscode.Uri } } | undefined>;
+    onDidChangeActiveEnvironmentPath: vscode.Event<unknown>;
   };
 }
 
@@ -48,10 +49,13 @@ interface Answer {
 
 export class Programs {
   private renewal: NodeJS.Timeout | undefined;
+  private listens = false;
 
+  /** `chosen` is called when the person has chosen another Python. */
   constructor(
     private readonly context: vscode.ExtensionContext,
     private readonly log: vscode.LogOutputChannel,
+    private readonly chosen: () => void,
   ) {}
 
   /** Finds the program of a repository; `anew`: not the one of last time.
@@ -67,7 +71,7 @@ export class Programs {
     const args = ["-m", "sidecar"];
     const chosen = settings.get<string>("python.path", "").trim();
     const pythons = async (): Promise<string[]> =>
-      chosen ? [chosen] : [...(await activePython(resource)), "python3", "python"];
+      chosen ? [chosen] : [...(await this.active(resource)), "python3", "python"];
     if (settings.get<string>("server.importStrategy") === "fromEnvironment") {
       return { command: await this.first(await pythons(), ["--installed"]), args, cwd };
     }
@@ -86,6 +90,17 @@ export class Programs {
       look().catch((error: unknown) => this.log.warn(String(error)));
     }, RENEWAL_MS);
     return { command: found.command, args, cwd, remembered: true };
+  }
+
+  /** What the Python extension has chosen for a folder, where there is that extension. */
+  private async active(resource: vscode.Uri): Promise<string[]> {
+    const environments = (await pythonExtension()?.activate())?.environments;
+    if (environments && !this.listens) {
+      this.listens = true;
+      this.context.subscriptions.push(environments.onDidChangeActiveEnvironmentPath(this.chosen));
+    }
+    const found = await environments?.resolveEnvironment(environments.getActiveEnvironmentPath(resource));
+    return found?.executable.uri ? [found.executable.uri.fsPath] : [];
   }
 
   /** The Python to use, of the first of these that is new enough. */
@@ -133,13 +148,6 @@ export class Programs {
 
 export const pythonExtension = (): vscode.Extension<PythonApi | undefined> | undefined =>
   vscode.extensions.getExtension("ms-python.python");
-
-/** What the Python extension has chosen for a folder, where there is that extension. */
-async function activePython(resource: vscode.Uri): Promise<string[]> {
-  const environments = (await pythonExtension()?.activate())?.environments;
-  const found = await environments?.resolveEnvironment(environments.getActiveEnvironmentPath(resource));
-  return found?.executable.uri ? [found.executable.uri.fsPath] : [];
-}
 
 /** The top level of the work tree that a folder belongs to; undefined where it is in none. */
 export async function topLevel(folder: string): Promise<string | undefined> {

@@ -9,7 +9,7 @@ from typing import Any
 from sidecar.a2 import messages
 from sidecar.lsp.actions import SHOW, choices, title_of
 from sidecar.lsp.asking import GO_ON
-from sidecar.lsp.documents import draft_uri
+from sidecar.lsp.documents import draft_uri, merge_uri
 from sidecar.lsp.findings import in_order, places, stored
 from sidecar.lsp.flows import repair, texts
 from sidecar.lsp.flows.flow import Flow, is_active, named
@@ -244,6 +244,7 @@ async def _open_merge(flow: Flow, found: Conflict, inputs: dict[str, Any]) -> No
             path=path,
             base=base,
             inputs=sides,
+            output=merge_uri(path, flow.desk.core.top),
             marked=inputs["marked"],
             expected_hash=inputs["diskHash"],
             title=texts.merge_number(several - 1, begun=begun) if several > 2 else None,

@@ -152,6 +152,8 @@ class MergeRequest(Primitive, frozen=True, tag="merge"):
     path: str
     base: str
     inputs: Sequence[MergeSide]
+    output: str
+    """The file in memory, a URI."""
     marked: str
     expected_hash: str
     title: str | None = None
