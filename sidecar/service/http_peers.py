@@ -23,6 +23,8 @@ _MAPPED = f"{0:016X}{struct.unpack('=I', bytes((0, 0, 255, 255)))[0]:08X}{_LOOPB
 _TABLES = (("/proc/net/tcp", _LOOPBACK), ("/proc/net/tcp6", _MAPPED))
 _NOBODY = "0"
 """The socket of a connection that no process holds any more."""
+_LOOKS = 3
+"""The kernel gives its table in pieces: a row can be missed while others come and go."""
 KNOWN_MAX = 1_024
 """How many connections are remembered as nobody's worker."""
 
@@ -42,7 +44,8 @@ class Peers:
 
     def _is_worker(self, peer_port: int, runners: Collection[int]) -> bool:
         try:
-            inode = _inode_of(peer_port, self._port)
+            looks = (_inode_of(peer_port, self._port) for _ in range(_LOOKS))
+            inode = next((found for found in looks if found != _NOBODY), _NOBODY)
         except FileNotFoundError:
             return False  # A system without the tables: the environment of a worker is the only guard there.
         if inode == _NOBODY:

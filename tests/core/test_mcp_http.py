@@ -29,7 +29,7 @@ from sidecar.demo.script import MARKER
 from sidecar.mcp import http as face
 from sidecar.mcp import tasks, watching
 from sidecar.model import limits
-from sidecar.service import http_connection, http_tokens
+from sidecar.service import http_connection, http_peers, http_tokens
 from sidecar.service.http_peers import Peers
 from sidecar.tools.caller import Client
 from tests.support.mcp import META, MODERN, VERSIONS, AnythingOutput, Gate, add_tool, checked, socket_pair, soon
@@ -435,6 +435,19 @@ async def test_a_connection_that_nobody_holds_any_more_is_refused_while_workers_
         assert not await looked.may_enter(port)
         runners.clear()
         assert await looked.may_enter(port)
+    other.kill()
+    await other.wait()
+
+
+async def test_a_row_that_the_kernels_table_leaves_out_once_shuts_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    other = await asyncio.create_subprocess_exec("sleep", "60")
+    core: Any = SimpleNamespace(manager=SimpleNamespace(active_pids=lambda: {other.pid}))
+    looks = iter(["0", "0"])
+    real = http_peers._inode_of
+    monkeypatch.setattr(http_peers, "_inode_of", lambda *ports: next(looks, None) or real(*ports))
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as mine:
+        assert await Peers(core, server.getsockname()[1]).may_enter(mine.getsockname()[1])
+        assert next(looks, None) is None
     other.kill()
     await other.wait()
 
