@@ -33,8 +33,28 @@ async def run(argv: Sequence[str], *, env: Mapping[str, str], cwd: str, seconds:
     Raises:
         OSError: it could not be started.
     """
-    loop = asyncio.get_running_loop()
-    transport, output = await loop.subprocess_exec(
+    starting = asyncio.ensure_future(_start(argv, env, cwd))
+    try:
+        transport, output = await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        # Its start cut short asyncio would kill the program alone, and wait for whatever holds its output.
+        await asyncio.wait({starting})
+        if starting.exception() is None:
+            await _end(*starting.result())
+        raise
+    timed_out = False
+    try:
+        await asyncio.wait_for(asyncio.shield(output.ended), seconds)
+    except asyncio.TimeoutError:
+        timed_out = True
+    finally:
+        await _end(transport, output)
+    out, err = (output.kept[fd].decode("utf-8", "replace") for fd in (1, 2))
+    return Ran(None if timed_out else transport.get_returncode(), out, err)
+
+
+async def _start(argv: Sequence[str], env: Mapping[str, str], cwd: str) -> tuple[asyncio.SubprocessTransport, _Output]:
+    return await asyncio.get_running_loop().subprocess_exec(
         _Output,
         *argv,
         stdin=asyncio.subprocess.DEVNULL,
@@ -44,18 +64,14 @@ async def run(argv: Sequence[str], *, env: Mapping[str, str], cwd: str, seconds:
         cwd=cwd,
         start_new_session=True,
     )
-    timed_out = False
-    try:
-        await asyncio.wait_for(asyncio.shield(output.ended), seconds)
-    except asyncio.TimeoutError:
-        timed_out = True
-    finally:
-        if not output.ended.done():
-            await asyncio.to_thread(_kill, transport.get_pid())
-            await asyncio.wait({output.ended}, timeout=KILLED_SECONDS)
-        transport.close()
-    out, err = (output.kept[fd].decode("utf-8", "replace") for fd in (1, 2))
-    return Ran(None if timed_out else transport.get_returncode(), out, err)
+
+
+async def _end(transport: asyncio.SubprocessTransport, output: _Output) -> None:
+    """Kills the program and all it started, unless it has ended."""
+    if not output.ended.done():
+        await asyncio.to_thread(_kill, transport.get_pid())
+        await asyncio.wait({output.ended}, timeout=KILLED_SECONDS)
+    transport.close()
 
 
 class _Output(asyncio.SubprocessProtocol):

@@ -6,8 +6,7 @@ import asyncio
 import json
 import os
 import signal
-import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ from sidecar.model.settings import CodexSettings
 from sidecar.worker.backend import CodexBackend
 from sidecar.worker.stream import StreamParser
 from tests.support.codex import native_codex, write_codex_home
+from tests.support.raw import wait_until
 from tests.support.repo import make_repo
 
 MODELS = ("gpt-5.5", "gpt-6.1-sol")
@@ -117,11 +117,11 @@ class Bench:
         *,
         seconds: float = 60,
         predecessors: Sequence[str] = (),
-        kill: tuple[float, signal.Signals] | None = None,
+        kill: tuple[Callable[[], object], signal.Signals] | None = None,
         keep: bool = False,
         **facts: Any,
     ) -> Finished:
-        """Runs one job to its end; `kill`: so many seconds after its first output it gets that signal."""
+        """Runs one job to its end; `kill`: once that is true it gets that signal."""
         job = self.job(**facts)
         directory = self.root / "attempts" / job.job_id
         directory.mkdir(parents=True, mode=0o700)
@@ -146,8 +146,7 @@ class Bench:
             )  # fmt: skip
         try:
             if kill is not None:
-                await asyncio.to_thread(_wait_for_output, directory / "events.jsonl")
-                await asyncio.sleep(kill[0])
+                await asyncio.to_thread(wait_until, kill[0], "the moment at which the worker is killed")
                 os.killpg(process.pid, kill[1])
             exit_code = await asyncio.wait_for(process.wait(), seconds)
         finally:
@@ -164,13 +163,6 @@ class Bench:
             exit_code, events, text, tracker, status, error, invocation.argv, directory,
             self.model.requests[asked_before:], loop.time() - began,
         )  # fmt: skip
-
-
-def _wait_for_output(path: Path) -> None:
-    deadline = time.monotonic() + 20
-    while not path.stat().st_size:
-        assert time.monotonic() < deadline, "the worker printed nothing"
-        time.sleep(0.02)
 
 
 @asynccontextmanager
