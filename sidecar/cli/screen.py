@@ -62,9 +62,17 @@ def view_for(jobs: Sequence[Watched], out: Output) -> View:
 
 def round_lines(found: Round) -> list[tuple[Watched, str]]:
     """One line for each state change, command, file change and message, in the order of their times."""
-    lines = [(job, line) for job, event in found.events if (line := activity_line(event)) is not None]
+    ends = [event["timestamp"] for _, event in found.events if event["type"] == "final"]
+
+    def begins(job: Watched) -> str:
+        """When it begins, if that is after an end: who waited for it starts after it, also where one look met both."""
+        at = job.status["startedAt"] or ""
+        return at if any(end <= at for end in ends) else ""
+
+    lines = [(event["timestamp"], job, line) for job, event in found.events if (line := activity_line(event))]
     # An end is told by the job's last event; a start has no event of its own.
-    return [*((job, line) for job in found.changed if (line := _begun(job)) is not None), *lines]
+    lines += [(begins(job), job, line) for job in found.changed if (line := _begun(job)) is not None]
+    return [(job, line) for _, job, line in sorted(lines, key=lambda one: one[0])]
 
 
 def _begun(job: Watched) -> str | None:

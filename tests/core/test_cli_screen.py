@@ -67,6 +67,15 @@ def test_a_start_is_told_once_even_of_a_worker_that_had_ended_when_it_was_looked
     assert [line for _, line in round_lines(Round(changed=[never]))] == []
 
 
+def test_who_waited_for_an_end_starts_after_it_also_where_one_look_has_met_both() -> None:
+    before, after = watched(1, "done", startedAt="2026-11-25T12:00:00.000Z"), watched(2, "running")
+    before.announced = True
+    end = event("final", kind="final", status="done")
+    after.status["startedAt"] = end["timestamp"]
+    found = Round(events=[(before, end)], changed=[before, after])
+    assert [line for _, line in round_lines(found)] == ["done", "started: task 2"]
+
+
 def test_a_table_on_a_terminal() -> None:
     jobs, found = a_round()
     screen, console = terminal(110, 30)
