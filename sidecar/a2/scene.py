@@ -231,14 +231,16 @@ class Scene:
         """Versions that a worker may have made though nobody thought of it: its words came late, and none is its own.
 
         They are given as what they are to be. A patch names what it wrote. A command only shows it, so nothing of what
-        other workers wrote is doubted for it, nor what an editor said that a person saved.
+        other workers wrote is doubted for it, nor what an editor said that a person saved. Where a version may be its
+        own or another worker's, what a person is said to have written in its time before is doubted still.
         """
         amended: list[StoredVersion] = []
         for path in window.paths if window.paths is not None else filter(window.shows, self.history.versions):
-            near = []
+            near: list[StoredVersion] = []
             for one in self.history.versions.get(path, []):
                 at = self.changed_at.get(one.seq, one.at)
                 if window.job_id in one.writers and at >= window.begin - SLACK_SECONDS:
+                    near = [] if len(one.writers) == 1 else [each for each in near if self._is_doubtful(each, window)]
                     break
                 if window.paths is not None:
                     could = bool(one.writers) and window.holds(at, KEPT_SECONDS)
@@ -246,9 +248,13 @@ class Scene:
                     could = one.writers == (USER,) and self.saves.get(path) != at and window.holds(at, LATE_SECONDS)
                 if could and window.job_id not in one.writers:
                     near.append(one)
-            else:
-                amended += [
-                    msgspec.structs.replace(one, writers=(*one.writers, window.job_id), attribution="ambiguous")
-                    for one in near
-                ]
+            amended += [
+                msgspec.structs.replace(one, writers=(*one.writers, window.job_id), attribution="ambiguous")
+                for one in near
+            ]
         return amended
+
+    def _is_doubtful(self, one: StoredVersion, window: Window) -> bool:
+        """Whether a version may be a person's only because it was not known yet that this worker wrote then."""
+        at = self.changed_at.get(one.seq, one.at)
+        return USER in one.writers and self.saves.get(one.path) != at and window.holds(at, SLACK_SECONDS)

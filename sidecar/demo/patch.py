@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+
+Changes = list[dict[str, str]]
 
 _BEGIN, _END = "*** Begin Patch", "*** End Patch"
 
 
-def apply_patch(text: str, directory: Path) -> list[dict[str, str]]:
+def apply_patch(text: str, directory: Path, begins: Callable[[Changes], None] | None = None) -> Changes:
     """Applies `text` to the files below `directory`, all of it or nothing.
+
+    Args:
+        begins: called with the changes before the first file is touched.
 
     Returns:
         The changes as Codex reports them: `{"path": absolute, "kind": "add" | "update" | "delete"}`.
@@ -20,7 +26,7 @@ def apply_patch(text: str, directory: Path) -> list[dict[str, str]]:
     lines = text.strip("\n").split("\n")
     if lines[0].strip() != _BEGIN or lines[-1].strip() != _END:
         raise ValueError(f"a patch stands between {_BEGIN!r} and {_END!r}")
-    changes: list[dict[str, str]] = []
+    changes: Changes = []
     writes: list[tuple[Path, str | None]] = []
     body = lines[1:-1]
     at = 0
@@ -50,6 +56,8 @@ def apply_patch(text: str, directory: Path) -> list[dict[str, str]]:
         # Codex names a moved file by its old path.
         changes.append({"path": str(path), "kind": kind.lower()})
         at = end
+    if begins is not None:
+        begins(changes)
     for path, content in writes:
         if content is None:
             path.unlink()

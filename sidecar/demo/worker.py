@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sidecar.demo.patch import apply_patch
+from sidecar.demo.patch import Changes, apply_patch
 from sidecar.demo.script import Step, find_script, say, wait_until
 
 VERSION = "scripted-worker 1.0"
@@ -125,13 +125,20 @@ class Turn:
         if not self._may_write:
             print("patch rejected: writing is blocked by the read-only mode", file=sys.stderr)
             return
+        item: dict[str, Any] = {"id": f"item_{self._items}", "type": "file_change"}
+
+        def begins(changes: Changes) -> None:
+            # Before the deed, as Codex says it: the sidecar names nobody who said nothing in time.
+            item["changes"] = changes
+            self._item("started", **item, status="in_progress")
+
         try:
-            changes = apply_patch(text, Path.cwd())
+            apply_patch(text, Path.cwd(), begins)
         except (ValueError, OSError) as exc:
             print(f"patch rejected: {exc}", file=sys.stderr)
+            if "changes" in item:
+                self._item("completed", **item, status="failed")
             return
-        item = {"id": f"item_{self._items}", "type": "file_change", "changes": changes}
-        self._item("started", **item, status="in_progress")
         self._item("completed", **item, status="completed")
 
     def _item(self, event: str, **fields: Any) -> None:

@@ -81,6 +81,20 @@ def test_a_patch_that_no_version_can_be_is_part_of_those_of_its_time() -> None:
     assert scene(version(2, at=9.5)).late(patch) == [], "what a repair wrote is nobody's"
 
 
+def test_where_its_own_version_may_be_anothers_a_persons_before_it_is_doubted_too() -> None:
+    patch = Window("w2", "p", frozenset({"a"}), 10, 12)
+    persons, shared = version(2, USER, at=10.5), version(3, "w1", "w2", at=11)
+    (amended,) = scene(version(1, USER, at=9), persons, shared).late(patch)
+    assert (amended.seq, amended.writers, amended.attribution) == (2, (USER, "w2"), "ambiguous")
+    (amended,) = scene(version(2, "w1", USER, at=10.5), shared).late(patch)
+    assert amended.writers == ("w1", USER, "w2")
+    assert scene(version(2, "w1", at=10.5), shared).late(patch) == [], "another worker's own word stands"
+    assert scene(persons, version(3, "w2", at=11)).late(patch) == [], "its own is known"
+    saved = scene(persons, shared)
+    saved.saves["a"] = 10.5
+    assert saved.late(patch) == [], "an editor said who saved it"
+
+
 def test_a_command_that_shows_the_file_and_was_told_of_late_may_have_made_what_nobody_else_did() -> None:
     command = Window("w2", "c", None, 10, 12, text="printf x > a")
     persons = version(2, USER, at=9.8)
