@@ -7,12 +7,18 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from hypothesis.internal.conjecture import providers
 
 # In CI a red run must come back: every change is tried with the same examples, and people's runs look for new ones.
 # How long an example takes says more of the machine than of the code, so no test fails for it.
 settings.register_profile("people", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("people"), derandomize=True)
-settings.load_profile("ci" if os.environ.get("CI") == "true" else "people")
+_CI = os.environ.get("CI") == "true"
+settings.load_profile("ci" if _CI else "people")
+if _CI:
+    # Constants of the modules that are loaded are tried, too, and which those are depends on the tests before.
+    assert callable(providers._get_local_constants), "this version takes them from elsewhere"
+    providers._get_local_constants = lambda: providers._local_constants
 
 _KEPT = {"PATH", "LANG", "LC_ALL", "CI", "PYENV_ROOT", "PYENV_VERSION", "VIRTUAL_ENV", "COVERAGE_PROCESS_START"}
 
@@ -75,5 +81,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Where CI=true a skipped test is a missing part, so it fails the run."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    if os.environ.get("CI") == "true" and reporter is not None and reporter.stats.get("skipped") and exitstatus == 0:
+    if _CI and reporter is not None and reporter.stats.get("skipped") and exitstatus == 0:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sidecar.model.errors import SidecarError
-from tests.core.test_a2_round import TEXT, collide, edit, patch, report, signal, wait_for
+from tests.core.test_a2_round import TEXT, collide, edit, in_turn, patch, report
 from tests.support.repo import git, make_repo
 from tests.support.round import Round, open_round
 
@@ -44,15 +44,9 @@ async def test_the_conflicts_that_a_commit_left_open_can_be_looked_at(repo: Path
 
 async def test_what_was_settled_is_not_told_as_left_open(repo: Path) -> None:
     async with open_round(repo) as round_:
-        one = await round_.write(
-            "one", patch(2, "two"), edit(2, "two", "other.py"), signal("a"), wait_for("b"),
-            report("app.py", "other.py"),
-        )  # fmt: skip
-        two = await round_.write(
-            "two", wait_for("a"), patch(9, "nine"), edit(9, "nine", "other.py"), signal("b"),
-            report("app.py", "other.py"),
-        )  # fmt: skip
-        assert await round_.ended(one, two) == ["done", "done"]
+        first = [patch(2, "two"), edit(2, "two", "other.py")]
+        second = [patch(9, "nine"), edit(9, "nine", "other.py")]
+        await in_turn(round_, repo, first, second, "app.py", "other.py")
         found = {conflict["path"]: conflict for conflict in await round_.conflicts()}
         assert set(found) == {"app.py", "other.py"}
         run_id = (await round_.call("codex_conflicts"))["runId"]

@@ -10,7 +10,7 @@ import pytest
 
 from sidecar.a2 import editor_merges
 from sidecar.model.errors import SidecarError
-from tests.core.test_a2_round import TEXT, collide, edit, report
+from tests.core.test_a2_round import TEXT, collide, edit, gate, known, report
 from tests.support.repo import make_repo
 from tests.support.round import Round, open_round, until
 
@@ -109,13 +109,13 @@ async def test_what_is_saved_while_a_merge_by_hand_is_written_is_not_touched(
 
 async def test_a_merge_by_hand_waits_for_the_workers(repo: Path) -> None:
     async with open_round(repo) as round_:
-        gate = repo.parent / "gate"
-        gate.write_text("")
-        ends = {"until": {"path": str(gate), "holds": "end"}}
+        ends = gate(repo, "end")
         jobs = [
             await round_.write("first", edit(2, "two"), report("app.py") | ends),
-            await round_.write("second", edit(9, "nine"), report("app.py") | ends),
+            await round_.write("second", edit(9, "nine") | gate(repo, "known"), report("app.py") | ends),
         ]
+        await known(round_, "app.py")
+        (repo.parent / "known").touch()
         await until(lambda: round_.core.a2.conflicts(), "a conflict while both run")
         (conflict,) = await round_.conflicts()
         found = await _inputs(round_, conflict)
@@ -124,7 +124,7 @@ async def test_a_merge_by_hand_waits_for_the_workers(repo: Path) -> None:
             await round_.call("codex_apply_merge", **asked)
         assert caught.value.kind == "busy"
         assert "merged" not in (repo / "app.py").read_text()
-        gate.write_text("end")
+        (repo.parent / "end").touch()
         assert await round_.ended(*jobs) == ["done", "done"]
 
 

@@ -10,9 +10,20 @@ import pytest
 
 from sidecar.demo.script import MARKER
 from sidecar.model.errors import SidecarError
-from tests.core.test_a2_round import TEXT, collide, patch, promised, report, signal, snapshots, wait_for
+from tests.core.test_a2_round import (
+    TEXT,
+    collide,
+    gate,
+    patch,
+    promised,
+    report,
+    signal,
+    snapshots,
+    wait_for,
+)
 from tests.support.repo import git, make_repo
 from tests.support.round import Round, open_round, until
+from tests.support.tree import blob_id
 
 
 @pytest.fixture
@@ -28,12 +39,28 @@ async def refused(round_: Round, tool: str, **arguments: Any) -> SidecarError:
 
 async def side_by_side(round_: Round, *then: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Two workers that changed lines 2 and 9 and still run, until `end` is there; the first does `then` before."""
-    one = await round_.write("one", patch(2, "two"), signal("a"), *then, wait_for("end"), report("app.py"))
-    two = await round_.write("two", wait_for("a"), patch(9, "nine"), wait_for("end"), report("app.py"))
+    repo = round_.repo
+    one = await round_.write("one", patch(2, "two"), *then, wait_for("end"), report("app.py"))
+    two = await round_.write("two", patch(9, "nine") | gate(repo, "known"), wait_for("end"), report("app.py"))
+    await written(round_, one)
+    (repo.parent / "known").touch()
     await until(
         lambda: [one.kind for one in round_.core.a2.conflicts()] == ["same-file-edit"], "both have changed the file"
     )
     return one, two
+
+
+async def written(round_: Round, job: dict[str, Any]) -> None:
+    """Waits until what stands in app.py is known to be this worker's, and was looked at after its last word of it."""
+
+    def is_its() -> bool:
+        scene = round_.core.a2.witness.scene
+        newest = None if scene is None else scene.history.newest("app.py")
+        stands = blob_id((round_.repo / "app.py").read_bytes())
+        return newest is not None and (newest.writers, newest.oid) == ((job["jobId"],), stands)
+
+    await until(is_its, f"the patch of {job['label']}")
+    await round_.core.a2.witness.settle()
 
 
 def beside(whole: str) -> tuple[str, str]:
@@ -55,7 +82,10 @@ async def test_a_version_that_either_may_have_written_is_merged_and_kept_as_nobo
     holds, writes = beside(whole)
     async with open_round(repo) as round_:
         one = await round_.write("one", patch(4, "four by w1"), {"sh": holds}, report("app.py"))
-        two = await round_.write("two", {"sh": writes}, report("app.py"))
+        # It names the file, so whatever is written while it runs may be its own.
+        two = await round_.write("two", {"sh": writes} | gate(repo, "known"), report("app.py"))
+        await written(round_, one)
+        (repo.parent / "known").touch()
         assert await round_.ended(one, two) == ["done", "done"]
         (conflict,) = await round_.conflicts()
         assert (conflict["kind"], conflict["mergeable"]) == ("reported-only", False)
@@ -81,8 +111,13 @@ async def test_a_merge_keeps_what_a_version_of_either_took_away(repo: Path) -> N
     whole = TEXT.replace("line 7\n", "seven by one of them\n")
     holds, writes = beside(whole)
     async with open_round(repo) as round_:
-        one = await round_.write("one", patch(2, "two"), signal("d"), wait_for("e"), {"sh": holds}, report("app.py"))
-        two = await round_.write("two", wait_for("d"), patch(10, "ten"), signal("e"), {"sh": writes}, report("app.py"))
+        both = gate(repo, "both are known")
+        one = await round_.write("one", patch(2, "two"), {"sh": holds} | both, report("app.py"))
+        second = patch(10, "ten") | gate(repo, "the first is known")
+        two = await round_.write("two", second, {"sh": writes} | both, report("app.py"))
+        for job, name in ((one, "the first is known"), (two, "both are known")):
+            await written(round_, job)
+            (repo.parent / name).touch()
         assert await round_.ended(one, two) == ["done", "done"]
         assert (repo / "app.py").read_text() == whole
         (conflict,) = await round_.conflicts()

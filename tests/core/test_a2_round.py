@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import pytest
 
 from sidecar.model.errors import SidecarError
 from tests.support.repo import git, make_repo
-from tests.support.round import open_round, until
+from tests.support.round import Round, open_round, until
 
 TEXT = "".join(f"line {n}\n" for n in range(1, 11))
 
@@ -32,9 +31,42 @@ def patch(number: int, words: str, path: str = "app.py") -> dict[str, str]:
     return {"patch": f"*** Begin Patch\n*** Update File: {path}\n@@\n{before}-line {number}\n+{words}\n*** End Patch\n"}
 
 
-def report(*files: str, delay: float = 0.0) -> dict[str, object]:
-    """The last step; `delay` is time in which the worker thinks, with no command open."""
-    return {"json": {"summary": "did it", "modifiedFiles": list(files)}, "delay": delay}
+def report(*files: str) -> dict[str, Any]:
+    """The last step."""
+    return {"json": {"summary": "did it", "modifiedFiles": list(files)}}
+
+
+def gate(repo: Path, name: str) -> dict[str, Any]:
+    """What a step waits for with no command open: a file outside the repository."""
+    return {"until": {"path": str(repo.parent / name), "holds": ""}}
+
+
+async def known(round_: Round, *paths: str) -> None:
+    """Waits until what was written at these paths is known, and is over: what comes next cannot be a part of it."""
+    a2 = round_.core.a2
+
+    def is_known() -> bool:
+        scene = a2.witness.scene
+        return scene is not None and not scene.windows.any_open() and scene.history.versions.keys() >= {*paths}
+
+    await until(is_known, f"the versions of {paths}")
+    # A look that met a file half written is followed by one that did not.
+    await a2.witness.settle()
+
+
+async def in_turn(
+    round_: Round, repo: Path, first: list[dict[str, Any]], second: list[dict[str, Any]], *paths: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Two workers that run together; the second begins to write when all that the first wrote at `paths` is known."""
+    one = await round_.write("first", *first, {**report(*paths), **gate(repo, "second-is-over")})
+    second = [{**second[0], **gate(repo, "first-is-known")}, *second[1:]]
+    two = await round_.write("second", *second, report(*paths))
+    await known(round_, *paths)
+    (repo.parent / "first-is-known").touch()
+    assert await round_.ended(two) == ["done"]
+    (repo.parent / "second-is-over").touch()
+    assert await round_.ended(one) == ["done"]
+    return one, two
 
 
 def wait_for(name: str) -> dict[str, str]:
@@ -85,9 +117,7 @@ async def test_jobs_one_after_another_never_conflict(repo: Path) -> None:
 
 async def test_different_parts_of_one_file_merge_and_are_only_information(repo: Path) -> None:
     async with open_round(repo) as round_:
-        one = await round_.write("top", patch(2, "two"), signal("a"), wait_for("b"), report("app.py"))
-        two = await round_.write("bottom", wait_for("a"), patch(9, "nine"), signal("b"), report("app.py"))
-        assert await round_.ended(one, two) == ["done", "done"]
+        one, two = await in_turn(round_, repo, [patch(2, "two")], [patch(9, "nine")], "app.py")
         (conflict,) = await round_.conflicts()
         assert (conflict["kind"], conflict["severity"]) == ("same-file-edit", "information")
         assert conflict["confirmed"] is True
@@ -103,15 +133,12 @@ async def test_different_parts_of_one_file_merge_and_are_only_information(repo: 
         assert await round_.conflicts() == []
 
 
-async def collide(round_: object, repo: Path) -> tuple[dict, dict, dict]:  # type: ignore[type-arg]
+async def collide(round_: Round, repo: Path) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
     """w1 changes line 4; w2, which started from the old text, writes the whole file with another line 4."""
     whole = TEXT.replace("line 4\n", "four by w2\n")
-    one = await round_.write("first", patch(4, "four by w1"), signal("a"), report("app.py", delay=1.0))  # type: ignore[attr-defined]
-    two = await round_.write(  # type: ignore[attr-defined]
-        "second", wait_for("a"), {"sh": f"printf '%s' '{whole}' > app.py"}, signal("b"), report("app.py")
-    )
-    assert await round_.ended(one, two) == ["done", "done"]  # type: ignore[attr-defined]
-    (conflict,) = await round_.conflicts()  # type: ignore[attr-defined]
+    writes = {"sh": f"printf '%s' '{whole}' > app.py"}
+    one, two = await in_turn(round_, repo, [patch(4, "four by w1")], [writes], "app.py")
+    (conflict,) = await round_.conflicts()
     return one, two, conflict
 
 
@@ -145,11 +172,7 @@ async def test_a_merge_brings_both_edits_back(repo: Path) -> None:
     """w2 writes the whole file from the old text and so drops w1's line; both edits merge."""
     whole = TEXT.replace("line 9\n", "nine\n")
     async with open_round(repo) as round_:
-        one = await round_.write("first", patch(2, "two"), signal("a"), report("app.py", delay=1.0))
-        two = await round_.write(
-            "second", wait_for("a"), {"sh": f"printf '%s' '{whole}' > app.py"}, signal("b"), report("app.py")
-        )
-        assert await round_.ended(one, two) == ["done", "done"]
+        await in_turn(round_, repo, [patch(2, "two")], [{"sh": f"printf '%s' '{whole}' > app.py"}], "app.py")
         (conflict,) = await round_.conflicts()
         assert (conflict["kind"], conflict["severity"], conflict["mergeable"]) == ("lost-update", "error", True)
         assert conflict["suggested"] == "merge"
@@ -320,8 +343,6 @@ async def test_what_moves_nothing_saves_a_snapshot_all_the_same(repo: Path) -> N
 async def test_rerun_runs_the_jobs_again_one_by_one_and_tells_what_changed(repo: Path) -> None:
     async with open_round(repo) as round_:
         one, two, _ = await collide(round_, repo)
-        for name in ("a", "b"):
-            (repo.parent / name).touch()
         preview = await round_.call("codex_rerun")
         again = await round_.call("codex_rerun", token=preview["token"])
         assert [again["snapshotId"]] == snapshots(repo) == [promised(preview)]
@@ -357,11 +378,11 @@ async def test_rerun_keeps_the_order_that_is_given(repo: Path) -> None:
 
 async def test_a_person_and_a_worker(repo: Path) -> None:
     async with open_round(repo) as round_:
-        job = await round_.write("work", signal("a"), patch(4, "four by w1") | {"delay": 1.5}, report("app.py"))
-        await until((repo.parent / "a").exists)
-        await asyncio.sleep(0.5)
-        text = (repo / "app.py").read_text()
-        (repo / "app.py").write_text(text.replace("line 8\n", "eight by me\n"))
+        job = await round_.write("work", patch(4, "four by w1") | gate(repo, "go"), report("app.py"))
+        await until(lambda: round_.core.manager.live[job["jobId"]].log.lines, "it has begun")
+        (repo / "app.py").write_text(TEXT.replace("line 8\n", "eight by me\n"))
+        await round_.core.a2.look()
+        (repo.parent / "go").touch()
         await round_.ended(job)
         (conflict,) = await round_.conflicts()
         assert (conflict["kind"], conflict["severity"]) == ("user-edit", "warning")
@@ -372,13 +393,15 @@ async def test_a_person_and_a_worker(repo: Path) -> None:
 
 async def test_a_save_that_an_editor_announces_is_the_persons_even_while_a_command_runs(repo: Path) -> None:
     async with open_round(repo) as round_:
-        job = await round_.write(
-            "work", {"sh": "touch ../a; sleep 2; sed -i 's/^line 2$/two/' app.py"}, report("app.py")
-        )
+        command = "touch ../a; until [ -e ../go ]; do sleep 0.02; done; sed -i 's/^line 2$/two/' app.py"
+        job = await round_.write("work", {"sh": command}, report("app.py"))
         await until((repo.parent / "a").exists)
-        await asyncio.sleep(0.3)
+        # No look is under way while the person saves: what it meets before the editor's word has no name yet.
+        await round_.core.a2.look()
         (repo / "app.py").write_text(TEXT.replace("line 8\n", "eight by me\n"))
         round_.core.a2.note_saved("app.py")
+        await round_.core.a2.ends_known()
+        (repo.parent / "go").touch()
         await round_.ended(job)
         (conflict,) = await round_.conflicts()
         assert conflict["kind"] == "user-edit"
@@ -389,11 +412,13 @@ async def test_a_save_that_an_editor_announces_is_the_persons_even_while_a_comma
 async def test_unsaved_edits_under_a_workers_hands_are_known(repo: Path) -> None:
     async with open_round(repo) as round_:
         a2 = round_.core.a2
-        job = await round_.write("work", signal("a"), patch(4, "four") | {"delay": 1.0}, report("app.py", delay=1.0))
-        await until((repo.parent / "a").exists)
+        job = await round_.write("work", patch(4, "four") | gate(repo, "go"), report("app.py") | gate(repo, "end"))
+        await until(lambda: round_.core.manager.live[job["jobId"]].log.lines, "it has begun")
         a2.note_buffer("app.py", "editor 1", dirty=True)
+        (repo.parent / "go").touch()
         await until(lambda: a2.unsaved(), "a warning")
         assert {path: one.label for path, one in a2.unsaved().items()} == {"app.py": "w1"}
+        (repo.parent / "end").touch()
         await round_.ended(job)
         preview = await round_.call("codex_rollback")
         assert preview["preview"]["userEdits"] == ["app.py"]
@@ -404,7 +429,9 @@ async def test_unsaved_edits_under_a_workers_hands_are_known(repo: Path) -> None
 async def test_what_a_cancelled_worker_left_is_told_and_rolled_back(repo: Path) -> None:
     async with open_round(repo) as round_:
         job = await round_.write("work", patch(3, "three"), {"sh": "sleep 60"}, report("app.py"))
-        await until(lambda: "three" in (repo / "app.py").read_text())
+        scene = round_.core.a2.witness.scene
+        assert scene is not None
+        await until(scene.windows.open_commands, "the patch was told of, and the next command runs")
         await round_.call("codex_cancel", jobId=job["jobId"], force=True)
         assert await round_.ended(job) == ["cancelled"]
         result = await round_.call("codex_result", jobId=job["jobId"])

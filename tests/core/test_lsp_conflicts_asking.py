@@ -10,7 +10,7 @@ import pytest
 from sidecar.a2 import dialogs, messages
 from sidecar.lsp import notices
 from sidecar.lsp.asking import WRITE_MARKERS
-from tests.support.lsp import RawClient, eventually
+from tests.support.lsp import PATIENCE, RawClient, eventually
 from tests.support.lsp_conflicts import RUN, World, overlap, problem, span, world
 
 __all__ = ["world"]
@@ -194,7 +194,7 @@ async def test_an_open_question_holds_up_nothing(world: World) -> None:
         await eventually(lambda: len(questions(client)) == 2)
         assert (await client.request("shutdown"))["result"] is None
         client.notify("exit")
-        await asyncio.wait_for(client.ended.wait(), 5)
+        await asyncio.wait_for(client.ended.wait(), PATIENCE)
         assert world.a2.acts == []
 
 

@@ -126,6 +126,7 @@ async def test_lenses_can_be_taken_away(world: World) -> None:
         client.answers[REFRESH] = lambda params: None
         world.a2.put(overlap())
         await client.wait_for_method(REFRESH)
+        await problem(client, world.uri(APP))
         assert await lenses(client, world)
         before = len(client.received)
         choose(client, codeLens=False)

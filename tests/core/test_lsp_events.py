@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import time
+import itertools
 from typing import Any
 
 import pytest
 
 from sidecar.lsp import events
+from sidecar.lsp.protocol import SidecarProtocol
+from sidecar.lsp.transport import Outbox
 from sidecar.model import limits
 from sidecar.model.errors import SidecarError, unknown_job
 from sidecar.model.event import Event
@@ -109,18 +111,34 @@ async def test_more_than_a_page_comes_without_another_change(core: ScriptedCore,
         await eventually(lambda: seqs(client, "a") == list(range(1, 21)))
 
 
-async def test_at_most_ten_a_second_for_a_job_and_jobs_do_not_wait_for_each_other(core: ScriptedCore, log: Log) -> None:
+async def test_at_most_ten_a_second_for_a_job_and_jobs_do_not_wait_for_each_other(
+    core: ScriptedCore, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two times of one loop the earlier comes first, however busy the machine is, so nothing here is measured."""
     assert limits.EVENTS_INTERVAL_SECONDS == 0.1
+    sent: dict[str, list[float]] = {"a": [], "b": []}
+    notify = SidecarProtocol.notify
+
+    def noted(self: SidecarProtocol, method: str, params: Any = None) -> None:
+        if method == EVENTS:
+            sent[params["jobId"]].append(asyncio.get_running_loop().time())
+        notify(self, method, params)
+
+    monkeypatch.setattr(SidecarProtocol, "notify", noted)
     async with connected(core, WANTED) as client:
-        end = time.monotonic() + 1.0
-        while time.monotonic() < end:
-            log.add("a")
-            log.add("b")
-            await asyncio.sleep(0.004)
+        for count in range(1, 9):
+            end = asyncio.get_running_loop().time() + 0.12
+            while asyncio.get_running_loop().time() < end:
+                log.add("a")
+                log.add("b")
+                await asyncio.sleep(0.004)
+            await asyncio.sleep(0.004)  # The loop may have been held up before the end: whatever was due is done now.
+            await client.request("codexSidecar/getState")
+            assert min(map(len, sent.values())) >= count
         await eventually(lambda: len(seqs(client, "a")) == len(log.events["a"]))
         await eventually(lambda: len(seqs(client, "b")) == len(log.events["b"]))
-        for name in ("a", "b"):
-            assert 5 <= sum(note["jobId"] == name for note in client.of_method(EVENTS)) <= 12
+    for times in sent.values():
+        assert all(later - earlier > 0.099 for earlier, later in itertools.pairwise(times))
 
 
 async def test_events_of_a_job_that_runs_already_come_from_its_start(core: ScriptedCore, log: Log) -> None:
@@ -170,10 +188,19 @@ async def test_a_paused_client_gets_all_of_it_later(
 ) -> None:
     monkeypatch.setattr(limits, "EVENTS_INTERVAL_SECONDS", 0.001)
     core.put("filler", activity="x" * 1_500_000, status="done")
+    sent: list[int] = []
+    send = Outbox.send
+
+    def noted(self: Outbox, body: bytes) -> None:
+        send(self, body)
+        sent.append(len(body))
+
+    monkeypatch.setattr(Outbox, "send", noted)
     async with connected(core, WANTED) as client:
         client.pause()
+        sent.clear()
         name = client.start("codexSidecar/getState")
-        await asyncio.sleep(0.05)
+        await eventually(lambda: max(sent, default=0) > 1_500_000)
         for _ in range(50):
             log.add("a", 5)
             await asyncio.sleep(0.002)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-import time
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from sidecar.lsp.state import StatePublisher
 from sidecar.model import limits
 from tests.support.lsp import RawClient, ScriptedCore, connected, eventually, fast_state, serving
 
@@ -136,24 +136,34 @@ async def test_a_state_that_the_core_changes_in_place_is_seen(monkeypatch: pytes
         assert note["params"]["changed"][0]["read"] == {"limit": 2}
 
 
-async def test_at_most_two_a_second_and_the_first_at_once() -> None:
+async def test_at_most_two_a_second_and_the_first_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two times of one loop the earlier comes first, however busy the machine is, so nothing here is measured."""
     assert limits.STATE_INTERVAL_SECONDS == 0.5
     core = ScriptedCore()
-    times: list[float] = []
+    sent: list[float] = []
+    send = StatePublisher._send
+
+    def noted(self: StatePublisher, content: dict[str, Any]) -> None:
+        sent.append(asyncio.get_running_loop().time())
+        send(self, content)
+
+    monkeypatch.setattr(StatePublisher, "_send", noted)
     async with connected(core) as client:
-        await asyncio.sleep(0.6)
-        start = time.monotonic()
-        count = 1
-        while (now := time.monotonic()) < start + 1.7:
-            core.put("a", tick=now)
-            await asyncio.sleep(0.005)
-            if len(client.of_method(STATE)) > count:
-                count += 1
-                times.append(time.monotonic() - start)
-        assert times[0] < 0.2
-        assert len(times) in (3, 4)
-        assert all(later - earlier > 0.3 for earlier, later in itertools.pairwise(times))
+        for count in (2, 3):
+            await asyncio.sleep(0.6)
+            core.put("a", tick=count)
+            await client.request("no/such")
+            assert len(client.of_method(STATE)) == count, "the first after a pause comes before the next reply"
+        for count in (4, 5, 6):
+            end = asyncio.get_running_loop().time() + 0.6
+            while asyncio.get_running_loop().time() < end:
+                core.put("a", tick=end - asyncio.get_running_loop().time())
+                await asyncio.sleep(0.005)
+            await asyncio.sleep(0.005)  # The loop may have been held up before the end: whatever was due is done now.
+            await client.request("no/such")
+            assert len(client.of_method(STATE)) >= count, "it comes as soon as it may"
         await client.wait_for(lambda one: f'"tick": {core.jobs["a"]["tick"]}' in json.dumps(one))
+    assert all(later - earlier > 0.499 for earlier, later in itertools.pairwise(sent))
 
 
 ACTIONS = st.lists(

@@ -182,11 +182,14 @@ async def test_what_is_sent_has_the_shapes_that_the_client_is_made_from(
 async def test_time_goes_on_in_the_rows_of_workers_that_run(monkeypatch: pytest.MonkeyPatch) -> None:
     fast_state(monkeypatch)
     monkeypatch.setattr(view, "TICK_SECONDS", 0.05)
+    clock = [now()]
+    monkeypatch.setattr(view, "time", SimpleNamespace(time=lambda: clock[0]))
     core = ScriptedCore()
-    core.put("a", label="w1", activity="thinking", startedAt=iso(now() - 3_598))
+    core.put("a", label="w1", activity="thinking", startedAt=iso(clock[0] - 3_598))
     core.put("b", label="w2", activity="waiting", status="queued")
     async with connected(core, DRAWS) as client:
         assert Drawing(client).rows["job:a"]["description"] == "thinking · 59m"
+        clock[0] += 3
         await drawn(client, lambda one: one.rows["job:a"]["description"] == "thinking · 1h 00m")
         assert [items(note) for note in client.of_method(STATE)[1:]] == [[("row", "job:a")]]
 

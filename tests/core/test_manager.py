@@ -23,6 +23,7 @@ from sidecar.model.job import Job
 from sidecar.model.settings import CodexSettings, LimitSettings, Settings
 from tests.support.plain import PlainBackend, alive, ended, open_manager, task, until
 
+SECONDS = 40.0
 SLEEP = "import time; print('activity sleeping', flush=True); time.sleep(60)"
 STUBBORN = """
 import signal, subprocess, sys, time
@@ -97,18 +98,19 @@ async def test_limits_hold_and_the_queue_is_first_come_first_served(tmp_path: Pa
         ]
 
 
-async def test_a_cancel_ends_the_whole_tree_and_force_does_so_at_once(tmp_path: Path) -> None:
+async def test_a_cancel_ends_the_whole_tree_and_force_does_so_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "GRACE_SECONDS", 600.0)
     async with open_manager(tmp_path / "state", tmp_path) as manager:
         job = await manager.spawn(task(STUBBORN, tmp_path), on_dirty="refuse")
         await until(lambda: (manager.live[job.job_id].parser.activity or "").isdigit())
         child = int(manager.live[job.job_id].parser.activity or "0")
         stopping, success = await manager.cancel(job.job_id, force=False)
         assert (stopping.status, success) == ("stopping", True)
-        start = time.monotonic()
         _, success = await manager.cancel(job.job_id, force=True)
         assert success
         end = await ended(manager, job.job_id)
-        assert time.monotonic() - start < 5
         assert (end.status, end.exit_code, end.error) == ("cancelled", -9, None)
         assert not alive(child)
         assert (await manager.cancel(job.job_id, force=True))[1] is False
@@ -133,7 +135,7 @@ async def test_a_cancel_during_the_start_is_not_lost(tmp_path: Path) -> None:
             job = await manager.spawn(task(SLEEP, tmp_path), on_dirty="refuse")
             await asyncio.sleep(delay)
             await manager.cancel(job.job_id, force=True)
-            assert (await ended(manager, job.job_id, 8)).status == "cancelled"
+            assert (await ended(manager, job.job_id)).status == "cancelled"
 
 
 async def test_a_cancel_is_stronger_than_whatever_keeps_a_worker_from_its_start(
@@ -260,10 +262,10 @@ async def test_wait_any_names_the_first_that_ended_and_times_out_normally(tmp_pa
         assert await manager.wait_any([slow.job_id], 0.05) is None
         assert await manager.wait_any([slow.job_id], 0) is None
         quick = await manager.spawn(task("pass", tmp_path), on_dirty="refuse")
-        assert await manager.wait_any([slow.job_id, quick.job_id], 10) == quick.job_id
+        assert await manager.wait_any([slow.job_id, quick.job_id], SECONDS) == quick.job_id
         await manager.cancel(slow.job_id, force=True)
         await ended(manager, slow.job_id)
-        assert await manager.wait_any([slow.job_id, quick.job_id], 10) == quick.job_id
+        assert await manager.wait_any([slow.job_id, quick.job_id], SECONDS) == quick.job_id
 
 
 async def test_a_silent_worker_is_called_stalled_and_no_longer_when_it_speaks(tmp_path: Path) -> None:
@@ -302,7 +304,9 @@ async def test_a_killed_runner_leaves_an_interrupted_job_and_no_process(tmp_path
         assert not alive(worker)
 
 
-async def test_what_ended_while_no_sidecar_was_there_is_told_from_the_first_answer_on(tmp_path: Path) -> None:
+async def test_what_ended_while_no_sidecar_was_there_is_told_from_the_first_answer_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whatever the end: done, failed, stopped, its runner killed, and one before whose start was even recorded."""
     wait = (
         f"import os, sys, time\nprint('activity', os.getpid(), flush=True)\nwhile not os.path.exists('{tmp_path}/go'):"
@@ -330,8 +334,11 @@ async def test_what_ended_while_no_sidecar_was_there_is_told_from_the_first_answ
     assert handles[3] is not None
     await executor.cancel(handles[2], force=False)
     os.kill(handles[3].token["pid"], 9)
-    await until(lambda: all((store.attempt(job) / "exit.json").exists() for job in (done, failed, stopped, unrecorded)))
+    over = [store.attempt(job) / "exit.json" for job in (done, failed, stopped, unrecorded)]
+    await until(lambda: all(path.exists() for path in over))
     await until(lambda: not alive(handles[3].token["pid"]))  # type: ignore[union-attr]
+    # On a busy machine the ends take longer to record than the first answer is held up for.
+    monkeypatch.setattr(recovery, "SETTLE_SECONDS", SECONDS)
     async with open_manager(tmp_path / "state", tmp_path) as manager:
         ends = [await manager.job(job.job_id) for job in jobs]
         assert [end.status for end in ends] == ["done", "failed", "cancelled", "interrupted", "done", "running"]
@@ -345,9 +352,12 @@ async def test_an_end_that_takes_long_to_read_does_not_keep_the_others_waiting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with open_manager(tmp_path / "state", tmp_path) as manager:
-        job = await manager.spawn(task("import time; time.sleep(0.3)", tmp_path), on_dirty="refuse")
+        # It ends when no sidecar is there any more.
+        wait = f"import time, os\nwhile not os.path.exists('{tmp_path}/go'): time.sleep(0.02)"
+        job = await manager.spawn(task(wait, tmp_path), on_dirty="refuse")
         await until(lambda: manager.live[job.job_id].job.status == "running")
         record = manager.store.attempt(job) / "exit.json"
+    (tmp_path / "go").touch()
     await until(record.exists)
     go = threading.Event()
     tail = JobStore.stderr_tail
@@ -370,5 +380,5 @@ async def test_clock_jumps_change_no_duration(tmp_path: Path, monkeypatch: pytes
         real = time.time
         monkeypatch.setattr(time, "time", lambda: real() - 86_400)
         assert not manager.is_stalled(job.job_id)
-        assert await manager.wait_any([job.job_id], 10) == job.job_id
+        assert await manager.wait_any([job.job_id], SECONDS) == job.job_id
         assert (await manager.job(job.job_id)).status == "done"

@@ -10,7 +10,7 @@ import pytest
 
 from sidecar.model import limits
 from sidecar.tools import table
-from tests.support.mcp import PATIENCE, VERSIONS, AnythingOutput, RawClient, add_tool, connected, give, serving
+from tests.support.mcp import PATIENCE, VERSIONS, AnythingOutput, RawClient, add_tool, connected, give, serving, soon
 
 
 async def test_bad_lines_are_answered_and_the_next_is_served() -> None:
@@ -79,7 +79,7 @@ async def test_the_longest_prompt_arrives_whole(monkeypatch: pytest.MonkeyPatch)
 
 
 class LoopStall:
-    """How long the loop did not turn, in seconds."""
+    """How long the loop did not turn, in seconds of its own thread's work: a busy machine adds nothing."""
 
     def __init__(self) -> None:
         self._longest = 0.0
@@ -87,9 +87,9 @@ class LoopStall:
 
     async def _watch(self) -> None:
         while True:
-            before = time.perf_counter()
-            await asyncio.sleep(0.005)
-            self._longest = max(self._longest, time.perf_counter() - before - 0.005)
+            before = time.thread_time()
+            await asyncio.sleep(0)
+            self._longest = max(self._longest, time.thread_time() - before)
 
     def stop(self) -> float:
         self._task.cancel()
@@ -102,9 +102,12 @@ class LoopStall:
 async def test_answers_wait_for_a_client_that_pauses_and_progress_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     give(monkeypatch, "test_large", "x" * 1_000_000)
 
+    reported = asyncio.Event()
+
     async def chatter(caller: Any, asked: Any) -> AnythingOutput:
         for number in range(5_000):
             await caller.report_progress(float(number), None, "y" * 100)
+        reported.set()
         return AnythingOutput(value="said")
 
     add_tool(monkeypatch, "test_chatter", chatter)
@@ -114,7 +117,7 @@ async def test_answers_wait_for_a_client_that_pauses_and_progress_does_not(monke
         # The calls run in the order of their arrival, so the client is congested before the first report.
         said = client.start_call("test_chatter", progressToken=1)
         quick = [client.start("ping") for _ in range(10)]
-        await asyncio.sleep(0.3)
+        await soon(reported)
         client.resume()
         for name in large:
             assert len((await client.reply(name))["result"]["structuredContent"]["value"]) == 1_000_000
@@ -141,10 +144,8 @@ async def test_others_are_served_while_one_does_not_read(monkeypatch: pytest.Mon
     async with connected() as lazy, connected() as other:
         lazy.pause()
         names = [lazy.start_call("test_large") for _ in range(10)]
-        start = time.monotonic()
         for _ in range(20):
             assert (await other.request("ping"))["result"] == {}
-        assert time.monotonic() - start < 10
         lazy.resume()
         for name in names:
             assert "result" in await lazy.reply(name)

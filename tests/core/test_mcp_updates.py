@@ -54,16 +54,18 @@ async def test_a_legacy_client_is_told_of_events_and_of_the_end(repo: Path, tmp_
             assert all(other not in one["uri"] for one in client.of_method(UPDATED))
 
 
-async def test_a_modern_client_listens_to_a_stream(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_modern_client_listens_to_a_stream(repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams, "LAST_CALLS_SECONDS", 100 * PATIENCE)
     async with open_round(repo) as round_:
-        job = await round_.write("w", {"sh": "echo hi"}, REPORT)
+        go = tmp_path / "go"
+        job = await round_.write("w", {"sh": f"while [ ! -e {go} ]; do sleep 0.05; done"}, REPORT)
         uri = f"codex-sidecar://jobs/{job['jobId']}/result"
         async with serving(round_.core) as (client, task):
             await client.request("server/discover", {"_meta": META})
             wanted = {"notifications": {"resourceSubscriptions": [uri]}, "_meta": META}
             stream = client.start("subscriptions/listen", wanted)
             await client.wait_for(lambda one: one.get("method") == "notifications/subscriptions/acknowledged")
+            go.touch()
             await round_.ended(job)
             told = await client.wait_for(lambda one: one.get("method") == UPDATED)
             assert told["params"]["uri"] == uri

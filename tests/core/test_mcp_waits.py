@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -91,6 +90,7 @@ async def test_no_progress_without_a_token(monkeypatch: pytest.MonkeyPatch, meta
 
 
 async def test_a_cancelled_call_ends_its_handler_once_and_is_not_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "LAST_CALLS_SECONDS", 100 * PATIENCE)
     gate = Gate()
     add_tool(monkeypatch, "test_gate", gate)
     async with serving() as (client, task):
@@ -105,7 +105,7 @@ async def test_a_cancelled_call_ends_its_handler_once_and_is_not_answered(monkey
         assert client.replies_to(name) == []
         # Nor is its answer waited for at the end.
         client.end_of_stream()
-        assert await asyncio.wait_for(task, 4) == 0
+        assert await asyncio.wait_for(task, PATIENCE) == 0
 
 
 async def test_a_cancel_of_nothing_is_ignored() -> None:
@@ -143,16 +143,15 @@ async def test_the_end_of_the_stream_ends_it_with_0() -> None:
 
 
 async def test_the_end_cuts_a_wait_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "LAST_CALLS_SECONDS", 100 * PATIENCE)
     gate = Gate()
     add_tool(monkeypatch, "test_gate", gate, waits=True)
     async with serving() as (client, task):
         await client.initialize()
         client.start_call("test_gate")
         await soon(gate.begun)
-        start = time.monotonic()
         client.end_of_stream()
         assert await asyncio.wait_for(task, PATIENCE) == 0
-        assert time.monotonic() - start < 4
         assert gate.cancelled.is_set()
         assert gate.tidied.is_set()
 

@@ -72,6 +72,15 @@ def ready(spec: AttemptSpec) -> None:
     until(lambda: b"ready" in output(spec))
 
 
+def until_told(then: str = "") -> list[str]:
+    """The command line of a worker that is ready, and goes on only when the file `go` in its directory is there."""
+    return ["sh", "-c", f"echo ready; while [ ! -e go ]; do sleep 0.02; done; {then}"]
+
+
+def tell(tmp_path: Path) -> None:
+    (tmp_path / "go").touch()
+
+
 # -- the ordinary course ----------------------------------------------------------------------------------------------
 
 
@@ -140,13 +149,14 @@ def test_names_that_are_not_utf_8_reach_the_worker(tmp_path: Path) -> None:
 
 
 def test_secrets_are_private_and_do_not_outlive_the_worker(tmp_path: Path) -> None:
-    spec = make_spec(tmp_path, ["sh", "-c", "echo ready; read line; sleep 0.05"], env={"API_KEY": "secret"})
+    spec = make_spec(tmp_path, until_told(), env={"API_KEY": "secret"})
     runner = launch(spec)
     ready(spec)
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in spec.directory.iterdir()}
     assert modes.pop(files.PROMPT)  # Not ours.
     assert set(modes.values()) == {0o600}
     assert "secret" in (spec.directory / files.SPEC).read_text()
+    tell(tmp_path)
     finish(runner)
     assert {path.name for path in spec.directory.iterdir()} == {
         files.PROMPT, files.SPOOL, files.STDERR, files.LOCK, files.CLAIM, files.RUNNER, files.EXIT
@@ -155,16 +165,17 @@ def test_secrets_are_private_and_do_not_outlive_the_worker(tmp_path: Path) -> No
 
 def test_the_start_is_recorded_so_that_the_processes_can_be_told_from_others(tmp_path: Path) -> None:
     spec = make_spec(tmp_path, ["sh", "-c", "echo ready; read line; exec sleep 60"])
+    before = time.time()
     runner = launch(spec)
     ready(spec)
     record = read_json(spec.directory / files.RUNNER)
+    assert before <= record["startedAt"] <= time.time()
     assert record["pid"] == runner.pid
     for pid, start in (("pid", "startTime"), ("childPid", "childStartTime")):
         process = processes.look(record[pid])
         assert process is not None
         assert process.start == record[start]
     assert record["bootId"] == processes.boot_id() != ""
-    assert abs(record["startedAt"] - time.time()) < 10
     runner.terminate()
     finish(runner)
 
@@ -182,22 +193,24 @@ def test_nothing_but_the_standard_library_and_a_few_small_files_is_loaded(tmp_pa
 
 
 def test_the_repository_may_be_moved_while_a_worker_runs(tmp_path: Path) -> None:
-    spec = make_spec(tmp_path, ["sh", "-c", "echo ready; sleep 0.2; exit 6"])
+    spec = make_spec(tmp_path, until_told("exit 6"))
     runner = launch(spec)
     ready(spec)
     moved = tmp_path / "moved"
     (tmp_path / "jobs").rename(moved)
+    tell(tmp_path)
     finish(runner)
     assert read_json(moved / spec.job_id / "1" / files.EXIT)["exitCode"] == 6
 
 
 def test_an_attempt_whose_directory_is_deleted_ends_all_the_same(tmp_path: Path) -> None:
-    spec = make_spec(tmp_path, ["sh", "-c", "echo ready; sleep 0.1"])
+    spec = make_spec(tmp_path, until_told())
     runner = launch(spec)
     ready(spec)
     for path in spec.directory.iterdir():
         path.unlink()
     spec.directory.rmdir()
+    tell(tmp_path)
     finish(runner)
     assert runner.returncode == 0
 
@@ -237,12 +250,13 @@ def test_without_a_specification_nothing_is_claimed(tmp_path: Path, text: str | 
 
 
 def test_a_second_runner_refuses_while_the_first_runs_and_after_it(tmp_path: Path) -> None:
-    spec = make_spec(tmp_path, ["sh", "-c", "echo ready; cat; sleep 0.3; exit 5"])
+    spec = make_spec(tmp_path, until_told("cat; exit 5"))
     first = launch(spec)
     ready(spec)
     seconds = [again(spec) for _ in range(3)]
     assert [finish(second) for second in seconds] == [b""] * 3
     assert [second.returncode for second in seconds] == [CLAIMED] * 3
+    tell(tmp_path)
     finish(first)
     late = launch(spec)
     finish(late)
@@ -329,10 +343,11 @@ def test_a_signal_to_the_runner_is_a_stop(tmp_path: Path, signum: int) -> None:
 
 
 def test_the_death_of_the_terminal_is_no_stop(tmp_path: Path) -> None:
-    spec = make_spec(tmp_path, ["sh", "-c", "echo ready; sleep 0.2; exit 2"])
+    spec = make_spec(tmp_path, until_told("exit 2"))
     runner = launch(spec)
     ready(spec)
     runner.send_signal(signal.SIGHUP)
+    tell(tmp_path)
     finish(runner)
     assert read_json(spec.directory / files.EXIT)["exitCode"] == 2
 
@@ -349,7 +364,7 @@ def test_term_becomes_kill_while_the_grace_runs_and_never_the_other_way(tmp_path
     attempt.ask_to_stop(force=True)
     attempt.ask_to_stop(force=False)
     assert (spec.directory / files.STOP).read_bytes() == b"kill"
-    finish(runner, 5)
+    finish(runner)
     assert survivors(spec, pids) == []
 
 
@@ -373,7 +388,9 @@ while True: time.sleep(9)
 def test_what_a_stopped_worker_leaves_has_the_whole_grace(tmp_path: Path) -> None:
     """A worker may obey at once, as Codex does, while its commands still tidy up, in their own sessions or not."""
     program = shlex.join(python(SLOW_TO_END))
-    trap = "sh -c \"trap 'sleep 1.4; echo swept up; exit' TERM; echo ready; sleep 60 & wait\""
+    # What hears it before it has become `sleep` has forgotten it then, so no `sleep` is a long one.
+    loop = "while :; do sleep 0.1; done"
+    trap = f"sh -c \"trap 'sleep 1.4; echo swept up; exit' TERM; echo ready; {loop}\""
     spec = make_spec(tmp_path, ["sh", "-c", f"{program} & {trap} & exec sleep 60"], grace=60)
     runner = launch(spec)
     until(lambda: output(spec).count(b"ready") == 2)
@@ -406,8 +423,11 @@ def test_a_process_started_while_a_stop_is_carried_out_is_asked_too(tmp_path: Pa
         "import os, signal, time\n"
         "def end(*_):\n"
         " time.sleep(0.4)\n"
+        # A process that is being forked could hear it and forget it.
+        " signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])\n"
         " if os.fork() == 0:\n"
-        "  signal.signal(signal.SIGTERM, signal.SIG_DFL); os.setsid(); time.sleep(50)\n"
+        "  signal.signal(signal.SIGTERM, signal.SIG_DFL); os.setsid()\n"
+        "  signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM]); time.sleep(50)\n"
         " os._exit(0)\n"
         "signal.signal(signal.SIGTERM, end)\nos.write(1, b'ready')\nwhile True: time.sleep(9)"
     )
@@ -428,38 +448,65 @@ def test_frozen_processes_die_too_and_hear_the_polite_request_first(tmp_path: Pa
     os.kill(child, signal.SIGSTOP)
     until(lambda: (process := processes.look(child)) and process.frozen)
     Attempt(spec.directory).ask_to_stop(force=False)
-    finish(runner, 5)
+    finish(runner)
     record = read_json(spec.directory / files.EXIT)
     assert (record["outcome"], record["exitCode"]) == ("cancelled", 4)
 
 
+LIMITS = (0.4, 2.0, 8.0)
+"""Seconds. Where the machine is so busy that the worker was not ready within one, the next one is tried."""
+
+
 def test_the_time_limit_stops_the_whole_tree(tmp_path: Path) -> None:
-    argv, pids = torture(tmp_path)
-    spec = make_spec(tmp_path, argv, timeout=0.4)
-    record = run(spec)
-    assert (record["outcome"], record["exitCode"]) == ("timed-out", -signal.SIGKILL)
+    for limit in LIMITS:
+        argv, pids = torture(tmp_path)
+        spec = make_spec(tmp_path, argv, timeout=limit)
+        record = run(spec)
+        assert record["outcome"] == "timed-out"
+        assert survivors(spec, pids) == []
+        if b"ready" in output(spec):
+            break
     assert b"ready" in output(spec)
-    assert survivors(spec, pids) == []
+    assert record["exitCode"] == -signal.SIGKILL
 
 
 def test_a_stop_while_the_time_limit_is_carried_out_hastens_it_only(tmp_path: Path) -> None:
-    argv, pids = torture(tmp_path)
-    spec = make_spec(tmp_path, argv, timeout=0.4, grace=60)
-    runner = launch(spec)
-    ready(spec)
-    time.sleep(0.6)
+    code = "import os, signal, time\nsignal.signal(signal.SIGTERM, lambda *_: os.write(1, b'asked'))\n"
+    for limit in LIMITS:
+        spec = make_spec(tmp_path, python(code + "while True: time.sleep(9)"), timeout=limit, grace=60)
+        runner = launch(spec)
+        until(lambda spec=spec, runner=runner: b"asked" in output(spec) or runner.poll() is not None, limit + 15)
+        if runner.poll() is None:
+            break
     assert runner.poll() is None
     Attempt(spec.directory).ask_to_stop(force=True)
-    finish(runner, 5)
-    assert read_json(spec.directory / files.EXIT)["outcome"] == "timed-out"
-    assert survivors(spec, pids) == []
+    finish(runner)
+    record = read_json(spec.directory / files.EXIT)
+    assert (record["outcome"], record["exitCode"]) == ("timed-out", -signal.SIGKILL)
+    assert survivors(spec) == []
+
+
+PATIENT = """
+import sys
+sys.path.append(sys.argv[1])
+from sidecar.jobs import supervision
+supervision.LEFTOVER_GRACE_SECONDS = 60.0
+sys.exit(supervision.run(sys.argv[2]))
+"""
+ROOT = str(Path(RUNNER[3]).parent.parent.parent)
+
+
+def patient(spec: AttemptSpec) -> subprocess.Popen[bytes]:
+    """A runner that leaves what a worker left behind more time than any test has."""
+    Attempt(spec.directory).write_spec(spec)
+    started.append(subprocess.Popen(python(PATIENT, ROOT, str(spec.directory)), stdout=subprocess.PIPE))
+    return started[-1]
 
 
 def test_a_stop_while_leftovers_are_ended_hastens_it_only(tmp_path: Path) -> None:
     argv, pids = torture(tmp_path, exit_code=3)
     spec = make_spec(tmp_path, argv)
-    began = time.monotonic()
-    runner = launch(spec)
+    runner = patient(spec)
     ready(spec)
     child = read_json(spec.directory / files.RUNNER)["childPid"]
     until(lambda: processes.look(child) is None)
@@ -467,7 +514,6 @@ def test_a_stop_while_leftovers_are_ended_hastens_it_only(tmp_path: Path) -> Non
     finish(runner)
     record = read_json(spec.directory / files.EXIT)
     assert (record["outcome"], record["exitCode"], record["strays"]) == ("exited", 3, 3)
-    assert time.monotonic() - began < 0.9
     assert survivors(spec, pids) == []
 
 
@@ -477,16 +523,15 @@ def test_daemons_left_behind_are_counted_and_ended(tmp_path: Path) -> None:
     began = time.monotonic()
     record = run(spec)
     assert (record["outcome"], record["exitCode"], record["strays"]) == ("exited", 3, 3)
-    assert 1.0 <= time.monotonic() - began < 3.0
+    assert time.monotonic() - began >= 1.0, "and `run` does not wait for the grace of a stop"
     assert survivors(spec, pids) == []
 
 
 def test_daemons_that_obey_do_not_cost_the_grace(tmp_path: Path) -> None:
     spec = make_spec(tmp_path, ["sh", "-c", "setsid sleep 60 & exit 1"])
-    began = time.monotonic()
-    record = run(spec)
+    finish(patient(spec))
+    record = read_json(spec.directory / files.EXIT)
     assert (record["outcome"], record["exitCode"], record["strays"]) == ("exited", 1, 1)
-    assert time.monotonic() - began < 0.9
 
 
 def test_a_tree_that_keeps_forking_is_ended(tmp_path: Path) -> None:
@@ -527,8 +572,10 @@ def test_without_a_fifo_the_stop_is_found_all_the_same(tmp_path: Path) -> None:
     (spec.directory / files.CONTROL).mkdir()  # So no FIFO can be made.
     runner = launch(spec)
     ready(spec)
-    (spec.directory / files.STOP).write_text("kill")
-    finish(runner, 5)
+    # By rename: a runner that polls may look right when it is empty.
+    (tmp_path / "stop").write_text("kill")
+    (tmp_path / "stop").rename(spec.directory / files.STOP)
+    finish(runner)
     record = read_json(spec.directory / files.EXIT)
     assert (record["outcome"], record["exitCode"]) == ("cancelled", -signal.SIGKILL)
 
@@ -550,8 +597,7 @@ def test_where_there_is_no_subreaper_the_process_group_is_ended(
 ) -> None:
     spec = make_spec(tmp_path, ["sh", "-c", script])
     Attempt(spec.directory).write_spec(spec)
-    root = str(Path(RUNNER[3]).parent.parent.parent)
-    subprocess.run(python(GROUP_ONLY, root, str(spec.directory)), check=True, timeout=15)
+    subprocess.run(python(GROUP_ONLY, ROOT, str(spec.directory)), check=True, timeout=15)
     record = read_json(spec.directory / files.EXIT)
     assert (record["outcome"], record["exitCode"], record["strays"]) == expected
     assert survivors(spec) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -21,6 +22,7 @@ from sidecar.demo.patch import apply_patch
 from sidecar.demo.script import Modifiers, find_script
 from sidecar.model.settings import CodexSettings
 from sidecar.worker.stream import StreamParser
+from tests.support.raw import wait_until
 from tests.support.worker_run import MODELS, bench, report, script
 
 ECHO = {"type": "namespace", "name": "mcp__jobs", "tools": [{"type": "function", "name": "echo"}]}
@@ -190,13 +192,11 @@ def test_stopping_cuts_an_answer_that_hangs() -> None:
 
     asking = threading.Thread(target=wait_for_answer)
     asking.start()
-    deadline = time.monotonic() + 5
-    while not model.requests and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_until(lambda: model.requests, "the model is asked")
     time.sleep(0.2)
     assert not ended
     model.stop()
-    asking.join(5)
+    asking.join(20)
     assert ended
 
 
@@ -216,11 +216,11 @@ def test_as_a_program(tmp_path: Path) -> None:
         assert process.stdout is not None
         url = process.stdout.readline().strip()
         assert url == f"http://127.0.0.1:{port.read_text().strip()}/v1"
-        with urllib.request.urlopen(f"{url}/models", timeout=5) as answer:
+        with urllib.request.urlopen(f"{url}/models", timeout=20) as answer:
             assert answer.status == 200
     finally:
         process.terminate()
-        process.wait(5)
+        process.wait(20)
         if process.stdout:
             process.stdout.close()
 
@@ -239,15 +239,27 @@ def test_they_need_the_standard_library_only(module: str) -> None:
 @pytest.mark.codex
 @pytest.mark.parametrize("name", MODELS)
 async def test_codex_plays_a_script_with_both_shapes_of_tools(tmp_path: Path, name: str) -> None:
+    polls = 1 if name == MODELS[0] else 0
+    go = tmp_path / "go"
     async with bench(tmp_path, name) as lab:
+
+        async def let_go() -> None:
+            """Once the model was told that the command still runs; in code mode the model is not asked again."""
+            while len(lab.model.requests) < 3 + polls:
+                await asyncio.sleep(0.05)
+            await asyncio.sleep(0 if polls else 0.7)
+            go.touch()
+
+        going = asyncio.create_task(let_go())
         done = await lab.run(
             script(
                 [{"reasoning": "**Thinking**"}, {"sh": "echo hi; exit 3"}],
                 [{"web_search": "what"}, {"patch": "*** Begin Patch\n*** Add File: n.txt\n+x\n*** End Patch"}],
-                {"sh": "sleep 1; echo late", "args": {"yield_time_ms": 300}},
+                {"sh": f"until [ -e {go} ]; do sleep 0.1; done; echo late", "args": {"yield_time_ms": 300}},
                 {"usage": [5, 4, 3, 2], **report("all", "n.txt")},
             )
         )
+        await going
     assert done.status == "done"
     assert [event.content["kind"] for event in done.events] == [
         "thread-started", "turn-started", "reasoning", "command", "command", "web_search", "web_search",
@@ -257,7 +269,6 @@ async def test_codex_plays_a_script_with_both_shapes_of_tools(tmp_path: Path, na
     assert "late" in done.of_kind("command")[-1]["output"]
     assert done.tracker.report().modified_files == ["n.txt"]
     assert done.tracker.usage is not None
-    polls = 1 if name == MODELS[0] else 0
     assert done.tracker.usage.input_tokens == 100 * (3 + polls) + 5
 
 

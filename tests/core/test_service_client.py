@@ -14,7 +14,7 @@ from sidecar.service.client import SidecarClient, control
 from sidecar.tools import table
 from sidecar.tools.caller import Caller
 from tests.support.repo import make_repo
-from tests.support.service import eventually, running
+from tests.support.service import ends, eventually, running
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ async def test_the_end_of_the_service_ends_every_call(repo: Path) -> None:
         server.request_end("test")
         for call in (waiting, client.call("codex_status")):
             with pytest.raises(SidecarError) as caught:
-                await asyncio.wait_for(call, 10)
+                await asyncio.wait_for(call, 30)
             assert caught.value.kind == "state-unavailable"
 
 
@@ -111,6 +111,6 @@ async def test_a_question_that_the_service_refuses(repo: Path) -> None:
 
 async def test_waiting_for_the_end_of_the_service(repo: Path) -> None:
     async with running(repo) as (_, task):
-        assert (await control(repo, "stop", wait_for_end=5) or {})["stopping"] is True
+        assert (await control(repo, "stop", wait_for_end=30) or {})["stopping"] is True
         assert await control(repo, "status") is None
-        assert await asyncio.wait_for(asyncio.shield(task), 1) == 0
+        assert await ends(task) == 0

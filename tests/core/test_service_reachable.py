@@ -99,15 +99,17 @@ async def test_the_socket_of_a_killed_service_is_removed_by_the_next(repo: Path)
     stale.close()
     Path(place_of(repo).state_dir, "endpoint.json").write_text(kept)
     assert await asyncio.to_thread(launch.connect, place_of(repo), "control", start=False) is None
-    task = asyncio.ensure_future(_once(repo))
+    found = asyncio.Event()
+    task = asyncio.ensure_future(_until(found, repo))
     await eventually(lambda: (endpoint(repo) or {}).get("socket") not in (None, where["socket"]))
     assert not os.path.exists(where["socket"])
+    found.set()
     await task
 
 
-async def _once(repo: Path) -> None:
+async def _until(over: asyncio.Event, repo: Path) -> None:
     async with running(repo):
-        await asyncio.sleep(0.3)
+        await over.wait()
 
 
 async def test_a_second_service_cannot_take_the_lock(repo: Path) -> None:

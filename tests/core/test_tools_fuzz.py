@@ -108,9 +108,10 @@ class Bench:
                     self._learn(value)
 
     async def settle(self) -> None:
-        """Waits until no worker is left, so that nothing changes but by a call."""
+        """Waits until no worker is left and what they left is known, so that nothing changes but by a call."""
         while live := list(self.round.core.manager.live):
             await self.round.call("codex_wait_any", jobIds=live[:1], timeoutMs=30_000)
+        await self.round.core.a2.ends_known()
 
     def state(self, *, journal: bool = True) -> dict[str, Any]:
         """All that a call may not change when it is refused. With `journal` every row of the state, too."""
@@ -274,6 +275,7 @@ async def test_what_a_schema_refuses_is_refused_and_changes_nothing(tmp_path: Pa
 
 async def test_params_that_are_no_call_are_refused(tmp_path: Path) -> None:
     async with bench(tmp_path / "repo", "legacy") as it:
+        await it.settle()
         before = it.state()
         name = st.sampled_from([*table.BY_NAME, "codex_run", ""]) | TEXT
 

@@ -348,9 +348,9 @@ def crowd(jobs: int, files: int) -> Report:
 def test_two_hundred_workers_and_files_stay_below_five_megabytes() -> None:
     facts = crowd(200, 200)
     assert len(facts.conflicts) == 200
-    begun = time.perf_counter()
+    begun = time.process_time()
     text = page(facts, Clock(ROME))
-    seconds = time.perf_counter() - begun
+    seconds = time.process_time() - begun
     assert len(text.encode()) < 5_000_000
     assert seconds < 20
     parsed = Parsed(text)

@@ -317,9 +317,9 @@ def test_taking_off_the_quotes_of_long_commands_is_quick() -> None:
     command = "it's " * 200_000
     item = {"id": "i", "type": "command_execution", "command": f"/bin/bash -lc {shlex.quote(command)}"}
     line = json.dumps({"type": "item.started", "item": item}).encode()
-    began = time.perf_counter()
+    began = time.process_time()
     assert StreamParser(TOP).parse(line).content["command"] == command
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
 
 
 def test_parsing_keeps_up_with_reading_json() -> None:
@@ -327,10 +327,10 @@ def test_parsing_keeps_up_with_reading_json() -> None:
     lines = [line for path in STREAMS.glob("*.jsonl") for line in path.read_bytes().splitlines()] * 20
 
     def seconds(read: Callable[[bytes], object]) -> float:
-        began = time.perf_counter()
+        began = time.process_time()
         for line in lines:
             read(line)
-        return time.perf_counter() - began
+        return time.process_time() - began
 
     ratios = [seconds(json.loads) / seconds(StreamParser(TOP).parse) for _ in range(7)]
     assert max(ratios) >= 0.35

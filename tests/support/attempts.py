@@ -76,7 +76,7 @@ def read_json(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text())
 
 
-def until(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
+def until(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
     """Waits for `condition` to be true and returns its value; fails after `seconds`."""
     end = time.monotonic() + seconds
     while not (value := condition()):
@@ -85,7 +85,7 @@ def until(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
     return value
 
 
-async def soon(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
+async def soon(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
     """`until` for tests on the event loop."""
     end = time.monotonic() + seconds
     while not (value := condition()):
@@ -104,7 +104,7 @@ def private_mounts() -> list[str] | None:
     """What to put before a program that mounts file systems nobody else sees; None where that is not allowed."""
     for command in (["unshare", "-m"], ["unshare", "-Urm"]):
         try:
-            done = subprocess.run([*command, "true"], capture_output=True, timeout=10)
+            done = subprocess.run([*command, "true"], capture_output=True, timeout=60)
         except FileNotFoundError:
             continue
         if done.returncode == 0:

@@ -104,8 +104,8 @@ def interrupt_when(process: subprocess.Popen[str], ready: Callable[[], Any], num
     process.send_signal(number)
 
 
-def on_a_terminal(argv: list[str], cwd: Path) -> str:
-    """What the command writes to a pseudo-terminal."""
+def on_a_terminal(argv: list[str], cwd: Path, *, when: str = "", then: Callable[[], object] | None = None) -> str:
+    """What the command writes to a pseudo-terminal; `then` is called once it has shown `when`."""
     ours, theirs = os.openpty()
     with subprocess.Popen([*PROGRAM, *argv], cwd=cwd, stdin=theirs, stdout=theirs, stderr=theirs) as process:
         os.close(theirs)
@@ -118,6 +118,9 @@ def on_a_terminal(argv: list[str], cwd: Path) -> str:
             if not chunk:
                 break
             shown += chunk
+            if then is not None and when.encode() in shown:
+                then()
+                then = None
     os.close(ours)
     assert process.returncode == 0, shown
     return shown.decode()

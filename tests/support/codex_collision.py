@@ -1,8 +1,7 @@
 """Scripts by which two real Codex workers meet in one file, and the order of what they do does not depend on speed.
 
-Each waits for a mark that the other one sets by a patch: a patch comes after the end of the command before it was
-printed, and it is known to change nothing but the file it names. So no command of one worker is open while the other
-one writes, unless a test wants just that.
+Each waits until it is known what the other one has done (see `tests.support.referee`). So no command of one worker is
+open while the other one writes, unless a test wants just that.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sidecar.demo.script import MARKER
+from tests.support.referee import Referee
 
 PATH = "app.py"
 TEXT = "".join(f"line {number}\n" for number in range(1, 11))
@@ -57,7 +57,7 @@ def change_line(number: int, words: str, **modifiers: object) -> dict[str, objec
     return {"patch": f"*** Begin Patch\n*** Update File: {PATH}\n@@\n{lines}*** End Patch\n", **modifiers}
 
 
-def same_line(repo: Path) -> list[dict[str, Any]]:
+def same_line(referee: Referee) -> list[dict[str, Any]]:
     """The first worker changes line 4; the second puts a copy from before that back, with another line 4.
 
     Run again one after another each builds on what is there (IN_TURN). Who plays the first one's script when both have
@@ -69,35 +69,29 @@ def same_line(repo: Path) -> list[dict[str, Any]]:
     one = task(
         "first",
         # One rename each, so that nobody can see the file half written.
-        {"sh": f"sed '{edits}' {PATH} > marks/one && mv marks/one {PATH}", **at_mark(repo, "copied")},
-        set_mark("first"),
-        report("Four by w1.", PATH, **at_mark(repo, "second")),
+        {"sh": f"sed '{edits}' {PATH} > marks/one && mv marks/one {PATH}", **referee.after("second")},
+        report("Four by w1.", PATH, **referee.after("second", 2)),
     )
     two = task(
         "second",
         {"sh": f"mkdir -p marks && cp {PATH} marks/copy"},
-        set_mark("copied"),
-        {"sh": f"sed '{adapts}' marks/copy > marks/two && mv marks/two {PATH}", **at_mark(repo, "first")},
-        set_mark("second"),
+        {"sh": f"sed '{adapts}' marks/copy > marks/two && mv marks/two {PATH}", **referee.after("first")},
         report("Four by w2.", PATH),
     )
     return [one, two]
 
 
-def put_back(repo: Path) -> list[dict[str, Any]]:
+def put_back(referee: Referee) -> list[dict[str, Any]]:
     """The first worker changes line 4; the second puts its copy from before that back, so nothing is left of it."""
     one = task(
         "first",
-        change_line(4, "four by w1", **at_mark(repo, "copied")),
-        set_mark("first"),
-        report("Four by w1.", PATH, **at_mark(repo, "second")),
+        change_line(4, "four by w1", **referee.after("second")),
+        report("Four by w1.", PATH, **referee.after("second", 2)),
     )
     two = task(
         "second",
         {"sh": f"mkdir -p marks && cp {PATH} marks/copy"},
-        set_mark("copied"),
-        {"sh": f"cp marks/copy marks/two && mv marks/two {PATH}", **at_mark(repo, "first")},
-        set_mark("second"),
+        {"sh": f"cp marks/copy marks/two && mv marks/two {PATH}", **referee.after("first")},
         report("Nothing to do.", PATH),
     )
     return [one, two]

@@ -8,15 +8,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from tests.support import lsp
 from tests.support.codex_collision import PATH
 from tests.support.lsp import RawClient
 from tests.support.lsp_conflicts import problems
 from tests.system.test_lsp_stdio import raw
 
-SECONDS = 30.0
+SECONDS = 60.0
 """How long anything is waited for before the test fails; the machine may be busy."""
 SEVERITIES = {"error": 1, "warning": 2, "information": 3}
 
@@ -145,10 +142,7 @@ class Editor:
 @contextlib.asynccontextmanager
 async def open_editor(repo: Path, **env: str) -> AsyncIterator[Editor]:
     """A plain client at `repo` that asks nobody anything and has got the whole state."""
-    with pytest.MonkeyPatch.context() as patched:
-        # Several Codex processes start at once, so an answer may take longer than in other tests.
-        patched.setattr(lsp, "PATIENCE", SECONDS)
-        async with raw(repo, **env) as (client, _):
-            await client.initialize(None, rootUri=repo.as_uri())
-            await client.wait_for_method("codexSidecar/state")
-            yield Editor(client, repo)
+    async with raw(repo, **env) as (client, _):
+        await client.initialize(None, rootUri=repo.as_uri())
+        await client.wait_for_method("codexSidecar/state")
+        yield Editor(client, repo)

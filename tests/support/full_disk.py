@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from sidecar.jobs import attempt_files as files
+from sidecar.jobs import processes
 from sidecar.jobs.executor import NotStarted
 from sidecar.jobs.local import LocalExecutor
 from tests.support.attempts import make_spec, output, python, read_json, soon, survivors
@@ -77,12 +80,16 @@ async def starting(disk: Path) -> str:
 async def patience(disk: Path) -> dict[str, Any]:
     """Even the space taken for the record is lost: the runner waits until there is some."""
     executor = LocalExecutor()
-    spec = make_spec(disk, ["sh", "-c", "echo ready; read line; sleep 0.2; exit 7"])
+    # Whatever the worker waits for it must be told on a full disk.
+    spec = make_spec(disk, ["sh", "-c", "trap 'exit 7' USR1; echo ready; while :; do sleep 0.05; done"])
     handle = await executor.start(spec)
     await soon(lambda: output(spec))
     (spec.directory / f".{files.EXIT}.reserved").unlink()
     left = ballast(disk)
-    await asyncio.sleep(0.6)
+    worker = read_json(spec.directory / files.RUNNER)["childPid"]
+    os.kill(worker, signal.SIGUSR1)
+    await soon(lambda: processes.look(worker) is None)
+    await asyncio.sleep(0.4)
     before = (spec.directory / files.EXIT).exists()
     running = await executor.reattach(handle)
     left.unlink()

@@ -32,7 +32,8 @@ from sidecar.tools import table
 from sidecar.tools.caller import Client
 
 MISSING: Any = object()
-PATIENCE = 10.0
+PATIENCE = 60.0
+"""Only a time to give up after, in seconds: the machine may be busy, and programs may have to be started."""
 _HEADER = re.compile(rb"Content-Length: ([1-9][0-9]*)\r\n\r\n")
 
 Predicate = Callable[[dict[str, Any]], bool]

@@ -158,7 +158,7 @@ def task(prompt: str, top: Path, sandbox: str = "read-only", **facts: Any) -> Ne
     return NewJob(prompt, {"PATH": "/usr/bin:/bin"}, {**basics, **facts})
 
 
-async def ended(manager: JobManager, job_id: str, seconds: float = 20.0) -> Job:
+async def ended(manager: JobManager, job_id: str, seconds: float = 40.0) -> Job:
     """The job once it has ended; AssertionError after `seconds`."""
     assert await manager.wait_any([job_id], seconds) == job_id, f"still {(await manager.job(job_id)).status}"
     return await manager.job(job_id)
@@ -171,7 +171,7 @@ def alive(pid: int) -> bool:
     return False
 
 
-async def until(condition: Any, seconds: float = 10.0) -> None:
+async def until(condition: Any, seconds: float = 30.0) -> None:
     """Waits until `condition()` is true; AssertionError after `seconds`."""
     stop = time.monotonic() + seconds
     while not condition():

@@ -19,6 +19,9 @@ from sidecar.tools import table
 from sidecar.tools.caller import Caller, Client
 
 SECONDS = 30.0
+# A machine under load may take long; a worker that no longer waited for its turn would leave what the test is about.
+PATIENT = "import sys, sidecar.demo.script as script, sidecar.demo.worker as worker; "
+PATIENT += "script.UNTIL_SECONDS = 300.0; sys.exit(worker.main())"
 
 
 class Round:
@@ -76,7 +79,7 @@ async def open_round(repo: Path, **codex: str) -> AsyncIterator[Round]:
     """A core for `repo` whose workers are scripted, or those that the environment `codex` names."""
     state = repo / ".git" / "codex-sidecar"
     state.mkdir(mode=0o700, exist_ok=True)
-    worker = shlex.join([sys.executable, "-m", "sidecar.demo.worker"])
+    worker = shlex.join([sys.executable, "-c", PATIENT])
     env = {**os.environ, "CODEX_SIDECAR_CODEX": worker, **codex}
     round_ = Round(await open_core(repo / ".git", repo), repo, env)
     try:

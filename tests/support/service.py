@@ -135,7 +135,7 @@ async def client(repo: Path, frontend: str = "mcp") -> Raw:
     return raw
 
 
-async def ends(task: asyncio.Task[int], seconds: float = 10.0) -> int:
+async def ends(task: asyncio.Task[int], seconds: float = 30.0) -> int:
     return await asyncio.wait_for(asyncio.shield(task), seconds)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import os
 import random
@@ -146,7 +147,7 @@ def kill_once(run: Trials, scene: Scene, top: Path, rng: random.Random, told: Co
     # Half the time git's own processes die with it, half the time they go on.
     _kill(pid, group=rng.random() < 0.5)
     told["killed" if run.end(pid) == -signal.SIGKILL else "over before"] += 1
-    time.sleep(0.02)  # A git process that was not killed ends by itself.
+    _group_ended(pid)  # A git process that was not killed ends by itself.
     journals = [path for path in (bench(top).state / "trash").glob("*") if not (path / "done").exists()]
     told["interrupted after a journal was begun"] += bool(journals)
     told["interrupted among the moves"] += any((path / "staged").exists() for path in journals)
@@ -156,7 +157,7 @@ def kill_once(run: Trials, scene: Scene, top: Path, rng: random.Random, told: Co
             time.sleep(rng.uniform(0, 0.03))
             _kill(pid, group=rng.random() < 0.5)
             told["recovery killed too"] += run.end(pid) == -signal.SIGKILL
-            time.sleep(0.02)
+            _group_ended(pid)
     assert run.run(op="recover", top=top) == 0
     kind = judge(scene, top)
     told[f"ended {kind}"] += 1
@@ -205,13 +206,27 @@ def _alive(pid: int) -> bool:
         return False
 
 
+def _group_ended(group: int) -> None:
+    """Waits until no process of the group lives; one that nobody has reaped does not."""
+
+    def lives(path: str) -> bool:
+        try:
+            with open(path, encoding="ascii", errors="replace") as file:
+                state, _, of_group = file.read().rpartition(")")[2].split()[:3]
+        except OSError:  # It has just ended.
+            return False
+        return int(of_group) == group and state not in ("Z", "X")
+
+    until(lambda: not any(map(lives, glob.glob("/proc/[0-9]*/stat"))), 30)
+
+
 def _kill(pid: int, *, group: bool) -> None:
     # It may have ended by itself; then there is nothing to kill.
     with contextlib.suppress(ProcessLookupError):
         (os.killpg if group else os.kill)(pid, signal.SIGKILL)
 
 
-def until(condition: Callable[[], bool], seconds: float = 10) -> None:
+def until(condition: Callable[[], bool], seconds: float = 30) -> None:
     """Waits for a condition; fails when it does not come."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -16,6 +16,7 @@ from sidecar.demo.model import ScriptedModel
 from tests.support.cli import Cli, report, script
 from tests.support.codex import native_codex, write_codex_home
 from tests.support.raw import no_service_left, wait_until
+from tests.support.referee import Referee
 from tests.support.repo import make_repo
 from tests.support.vscode import Window, build_extension, chromium, open_window
 
@@ -94,11 +95,20 @@ def ended(repo: Path, *jobs: dict[str, Any]) -> None:
         left = Cli(repo).json("wait-any", *left)["remainingJobIds"]
 
 
-def colliding(repo: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The steps of two workers that change the same line; the second one starts from the text before the first."""
+def colliding(repo: Path, referee: Referee | None = None) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The steps of two workers that change the same line; the second one starts from the text before the first.
+
+    Args:
+        referee: tells each of workers that are called `first` and `second` what is known of the other.
+    """
     patch = f"*** Begin Patch\n*** Update File: {PATH}\n@@\n line 3\n-line 4\n+four by w1\n*** End Patch\n"
     meets = {"path": str(repo / PATH), "holds": "four by w1"}
     done = {"path": str(repo / PATH), "holds": "four by w2"}
+    if referee is not None:
+        return (
+            [{"patch": patch}, {**report("did it", PATH), **referee.after("second")}],
+            [{"sh": rewrite("four by w2"), **referee.after("first")}, report("did it", PATH)],
+        )
     return (
         [{"patch": patch}, {**report("did it", PATH), "until": done, "delay": 1}],
         [{"sh": rewrite("four by w2"), "until": meets, "delay": 0.5}, report("did it", PATH)],
@@ -107,8 +117,9 @@ def colliding(repo: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
 
 def collide(repo: Path) -> None:
     """Two workers change the same line."""
-    one, two = (spawn(repo, title, *steps) for title, steps in zip(("first", "second"), colliding(repo), strict=True))
-    ended(repo, one, two)
+    with Referee(repo, repo.parent / "known") as referee:
+        scripts = zip(("first", "second"), colliding(repo, referee), strict=True)
+        ended(repo, *[spawn(repo, title, *steps) for title, steps in scripts])
     (conflict,) = Cli(repo).json("conflicts", expect=1)["conflicts"]
     assert (conflict["kind"], conflict["severity"]) == ("overlapping-edit", "warning")
 

@@ -14,6 +14,7 @@ from sidecar.demo.script import MARKER
 from tests.support import mcp
 from tests.support.codex import native_codex, write_codex_home
 from tests.support.raw import no_service_left
+from tests.support.referee import Referee
 from tests.support.repo import git, make_repo
 from tests.system.test_one_sidecar import front_end
 
@@ -69,16 +70,16 @@ def patch(number: int, words: str, **modifiers: object) -> dict[str, object]:
     return {"patch": body, **modifiers}
 
 
-def report(delay: float = 0.0) -> dict[str, object]:
-    return {"json": {"summary": "did it", "modifiedFiles": ["app.py"]}, "delay": delay}
+def report(**modifiers: object) -> dict[str, object]:
+    return {"json": {"summary": "did it", "modifiedFiles": ["app.py"]}, **modifiers}
 
 
 async def collide(boss: mcp.RawClient, repo: Path, second: str) -> tuple[str, str, dict[str, Any]]:
-    """The first worker patches line 4; when that is on the disk the second one's command `second` runs."""
-    meets = {"path": str(repo / "app.py"), "holds": "four by w1"}
-    one = await spawn(boss, "first", patch(4, "four by w1"), report(delay=4))
-    two = await spawn(boss, "second", {"sh": second, "until": meets, "delay": 0.5}, report())
-    await ended(boss, one, two)
+    """The first worker patches line 4; when that is known the second one's command `second` runs."""
+    with Referee(repo, repo.parent / "known") as referee:
+        one = await spawn(boss, "first", patch(4, "four by w1"), report(**referee.after("second")))
+        two = await spawn(boss, "second", {"sh": second, **referee.after("first")}, report())
+        await ended(boss, one, two)
     (conflict,) = (await call(boss, "codex_conflicts"))["conflicts"]
     assert (await call(boss, "codex_result", jobId=one))["conflicts"] == [conflict["conflictId"]]
     return one, two, conflict

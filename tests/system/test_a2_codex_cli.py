@@ -12,6 +12,7 @@ from sidecar.demo.model import ScriptedModel
 from tests.support.cli import Cli
 from tests.support.codex import native_codex, write_codex_home
 from tests.support.codex_collision import BOTH, FILES, FIRST, PATH, SECOND, TEXT, same_line
+from tests.support.referee import Referee
 from tests.support.repo import git, make_repo
 from tests.system.test_cli_a2 import Person
 
@@ -26,8 +27,9 @@ def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cli]:
         monkeypatch.setenv("CODEX_SIDECAR_CODEX", str(native_codex()))
         found = Cli(make_repo(tmp_path / "repo", FILES))
         try:
-            prompts = [task["prompt"] for task in same_line(found.directory)]
-            done = found.json("run", "--on-conflict", "keep-going", "--write", *prompts, expect=1)
+            with Referee(found.directory, tmp_path / "known") as referee:
+                prompts = [task["prompt"] for task in same_line(referee)]
+                done = found.json("run", "--on-conflict", "keep-going", "--write", *prompts, expect=1)
             assert [job["status"] for job in done["jobs"]] == ["done", "done"]
             (conflict,) = done["conflicts"]
             assert (conflict["path"], conflict["kind"]) == (PATH, "overlapping-edit")

@@ -12,6 +12,7 @@ from tests.support.codex import native_codex, write_codex_home
 from tests.support.codex_collision import BOTH, FILES, FIRST, IN_TURN, PATH, SECOND, TEXT, put_back, same_line
 from tests.support.codex_editor import Editor, open_editor
 from tests.support.raw import no_service_left
+from tests.support.referee import Referee
 from tests.support.repo import git, make_repo
 
 pytestmark = [pytest.mark.codex, pytest.mark.slow]
@@ -34,8 +35,9 @@ async def editor(repo: Path, tmp_path: Path) -> AsyncIterator[Editor]:
 
 async def collide(editor: Editor) -> tuple[str, str, str]:
     """Both workers to their end; their ids, and the conflict's."""
-    one, two = await editor.spawn(*same_line(editor.repo))
-    await editor.ended(one, two)
+    with Referee(editor.repo, editor.repo.parent / "known") as referee:
+        one, two = await editor.spawn(*same_line(referee))
+        await editor.ended(one, two)
     assert editor.text() == SECOND
     shown = await editor.shown("overlapping-edit", "warning")
     assert shown["data"]["jobs"] == [one, two]
@@ -127,8 +129,9 @@ async def test_rerun_of_all_that_is_in_conflict(editor: Editor, repo: Path, head
 
 
 async def test_rerun_where_nothing_is_left_of_the_first_workers_change(editor: Editor, repo: Path, head: str) -> None:
-    one, two = await editor.spawn(*put_back(repo))
-    await editor.ended(one, two)
+    with Referee(repo, repo.parent / "known") as referee:
+        one, two = await editor.spawn(*put_back(referee))
+        await editor.ended(one, two)
     write_notes(repo)
     assert editor.text() == TEXT
     shown = await editor.shown("lost-update", "error")

@@ -15,6 +15,7 @@ from sidecar.demo.script import MARKER
 from tests.support import transcript
 from tests.support.boss import BossModel, boss_home, call, events_of, start_boss
 from tests.support.raw import no_service_left
+from tests.support.referee import Referee
 from tests.support.repo import git, make_repo
 
 pytestmark = [pytest.mark.codex, pytest.mark.slow, pytest.mark.timeout(180)]
@@ -70,15 +71,15 @@ def said(events: list[dict[str, Any]]) -> str:
 
 @SHAPES
 def test_a_round_with_a_conflict_and_its_repair(repo: Path, tmp_path: Path, shape: str) -> None:
-    draft = {"path": str(repo / "draft.txt"), "holds": "line 8"}
-    holds_first, holds_second = ({"path": str(repo / "app.py"), "holds": word} for word in ("first", "second"))
-    stale = {"sh": "sed 's/^line 8$/second/' draft.txt > app.py; rm draft.txt", "until": holds_first, "delay": 0.3}
+    referee = Referee(repo, tmp_path / "known")
+    stale = {"sh": "sed 's/^line 8$/second/' draft.txt > app.py; rm draft.txt", **referee.after("first")}
+    three = report("three", "app.py", **referee.after("second", 2))
 
     def brain() -> Thoughts:
         tasks = [
             {"prompt": task("look", report("ten lines")), "title": "look"},
             {
-                "prompt": task("first", edit(3, "first", until=draft), report("three", "app.py", until=holds_second)),
+                "prompt": task("first", edit(3, "first", **referee.after("second")), three),
                 "title": "first",
                 "sandbox": "workspace-write",
             },
@@ -107,7 +108,8 @@ def test_a_round_with_a_conflict_and_its_repair(repo: Path, tmp_path: Path, shap
             [conflict["kind"], bool(done["snapshotId"]), after["conflicts"], last["finalMessage"], page["done"]]
         )
 
-    model, events = lead(repo, tmp_path, shape, brain)
+    with referee:
+        model, events = lead(repo, tmp_path, shape, brain)
     assert json.loads(said(events)) == ["lost-update", True, [], "still ten", True]
     transcript.check(model.talk)
     assert (repo / "app.py").read_text() == TEXT.replace("line 3\n", "first\n").replace("line 8\n", "second\n")
@@ -159,10 +161,8 @@ def test_calls_in_one_answer_run_at_the_same_time(repo: Path, tmp_path: Path, sh
         ]
         return json.dumps([waited["status"], waited["timedOut"], stopped["success"]])
 
-    began = time.monotonic()
     _, events = lead(repo, tmp_path, shape, brain)
     assert json.loads(said(events)) == ["cancelled", False, True]
-    assert time.monotonic() - began < 45
 
 
 def test_thirty_jobs_with_conflicts_cost_little_of_the_boss_context(repo: Path, tmp_path: Path) -> None:

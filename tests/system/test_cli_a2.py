@@ -19,6 +19,7 @@ import pytest
 from sidecar.demo.model import ScriptedModel
 from tests.support.cli import PROGRAM, Cli, report, script
 from tests.support.codex import native_codex, write_codex_home
+from tests.support.referee import Referee
 from tests.support.repo import git, make_repo
 
 SCRIPTED = f"{shlex.quote(sys.executable)} -m sidecar.demo.worker"
@@ -47,16 +48,22 @@ def real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cli]:
         found.close()
 
 
-def pair(repo: Path, path: str = "a.txt", *, apart: bool, linger: float = 0.7) -> list[str]:
+@pytest.fixture
+def referee(tmp_path: Path) -> Iterator[Referee]:
+    """What the sidecar of the repository knows."""
+    with Referee(tmp_path / "repo", tmp_path / "known") as found:
+        yield found
+
+
+def pair(referee: Referee, path: str = "a.txt", *, apart: bool, **linger: Any) -> list[str]:
     """Two prompts whose workers meet in one file: the second puts back a copy from before the first one's patch.
 
     Args:
-        repo: the repository.
+        referee: tells each what is known of the other.
         path: the file; it holds NUMBERS.
         apart: they change different lines, so that the versions merge; else the same line.
-        linger: seconds for which the second one goes on working after it has written.
+        linger: until when the second one goes on working after it has written: the modifiers of its last step.
     """
-    draft = repo / "drafts" / path
     patch = f"*** Begin Patch\n*** Update File: {path}\n@@\n one\n-two\n+TWO\n three\n*** End Patch\n"
     edit = "s/eight/EIGHT/" if apart else "s/[tT][wW][oO]/& too/"
     copies = f"mkdir -p drafts && cp {path} drafts/{path}"
@@ -64,14 +71,14 @@ def pair(repo: Path, path: str = "a.txt", *, apart: bool, linger: float = 0.7) -
     writes = f"sed '{edit}' drafts/{path} >drafts/new && mv drafts/new {path}"
     return [
         script(
-            {"patch": patch, "until": {"path": str(draft), "holds": "one"}, "delay": 0.3},
+            {"patch": patch, **referee.after(f"copy {path}")},
             report("Two is TWO.", path),
             task=f"shout {path}",
         ),
         script(
             {"sh": copies},
-            {"sh": writes, "until": {"path": str(repo / path), "holds": "TWO"}, "delay": 0.5},
-            {**report("Edited a copy.", path), "delay": linger},
+            {"sh": writes, **referee.after(f"shout {path}")},
+            {**report("Edited a copy.", path), **linger},
             task=f"copy {path}",
         ),
     ]
@@ -91,6 +98,7 @@ class Person:
 
     def __init__(self, cli: Cli, *argv: str) -> None:
         self._ours, theirs = os.openpty()
+        self._raw = b""
         env = {**os.environ, "TERM": "dumb", "COLUMNS": "200"}
         self._process = subprocess.Popen(
             [*PROGRAM, *argv], cwd=cli.directory, stdin=theirs, stdout=theirs, stderr=theirs, env=env
@@ -102,13 +110,18 @@ class Person:
     def sees(self, wanted: str) -> None:
         """Waits until this is shown, after what was waited for before."""
         while wanted not in self.shown[self._at :]:
-            try:
-                chunk = os.read(self._ours, 65_536)
-            except OSError:  # EIO: the program has ended.
-                chunk = b""
-            assert chunk, f"{wanted!r} was not shown in {self.shown}"
-            self.shown += chunk.decode().replace("\r\n", "\n")
+            assert self._reads(), f"{wanted!r} was not shown in {self.shown}"
         self._at = self.shown.index(wanted, self._at) + len(wanted)
+
+    def _reads(self) -> bool:
+        """Reads what is there, or waits for it; False at the end. A piece may end within a character or a newline."""
+        try:
+            chunk = os.read(self._ours, 65_536)
+        except OSError:  # EIO: the program has ended.
+            return False
+        self._raw += chunk
+        self.shown = self._raw.removesuffix(b"\r").decode(errors="ignore").replace("\r\n", "\n")
+        return bool(chunk)
 
     def types(self, line: str) -> None:
         os.write(self._ours, f"{line}\n".encode())
@@ -118,23 +131,26 @@ class Person:
 
     def ends(self, code: int) -> str:
         """Reads to the end and returns all that was shown."""
-        while True:
-            try:
-                chunk = os.read(self._ours, 65_536)
-            except OSError:
-                break
-            self.shown += chunk.decode().replace("\r\n", "\n")
+        while self._reads():
+            pass
         os.close(self._ours)
-        assert self._process.wait(timeout=10) == code, self.shown
+        assert self._process.wait(timeout=60) == code, self.shown
         assert "Traceback" not in self.shown
         return self.shown
 
 
 @pytest.mark.codex
-def test_lost_lines_are_merged_back(real: Cli) -> None:
-    done = real.run("run", "--on-conflict", "merge", "--write", *pair(real.directory, apart=True))
-    lines = done.stdout.splitlines()
+def test_lost_lines_are_merged_back(real: Cli, referee: Referee) -> None:
+    prompts = pair(referee, apart=True, **referee.said("warned"))
+    process = real.start("run", "--on-conflict", "merge", "--write", *prompts)
     warning = "! a.txt: w2 overwrote lines that w1 had changed (line 2) so far. w1's version is stored"
+    lines = []
+    assert process.stdout is not None
+    for line in process.stdout:
+        lines.append(line.rstrip("\n"))
+        if lines[-1] == warning:
+            referee.say("warned")
+    assert (process.wait(60), process.communicate()[1]) == (0, "")
     assert warning in lines
     assert lines.index(warning) < lines.index("w2  done"), "at once, not at the end"
     assert "merged: a.txt" in lines
@@ -146,8 +162,10 @@ def test_lost_lines_are_merged_back(real: Cli) -> None:
 
 
 @pytest.mark.codex
-def test_workers_on_the_same_line_run_again_in_turn(real: Cli) -> None:
-    answer = real.json("run", "--on-conflict", "rerun", "--write", *pair(real.directory, apart=False))
+def test_workers_on_the_same_line_run_again_in_turn(real: Cli, referee: Referee) -> None:
+    # Nothing is printed until the end; what is known is told within a look or two, which come five times a second.
+    prompts = pair(referee, apart=False, **referee.after("copy a.txt", 2), delay=3.0)
+    answer = real.json("run", "--on-conflict", "rerun", "--write", *prompts)
     (conflict,) = answer["conflicts"]
     assert (conflict["path"], conflict["kind"], conflict["mergeable"]) == ("a.txt", "overlapping-edit", False)
     assert answer["warnings"] == ["! a.txt: w1 and w2 changed the same line (2) so far"]
@@ -164,8 +182,8 @@ def test_workers_on_the_same_line_run_again_in_turn(real: Cli) -> None:
     assert text(real) == LOST
 
 
-def test_a_round_without_a_terminal_leaves_conflicts_open(cli: Cli) -> None:
-    spawns = [*pair(cli.directory, apart=True), *pair(cli.directory, "b.txt", apart=False)]
+def test_a_round_without_a_terminal_leaves_conflicts_open(cli: Cli, referee: Referee) -> None:
+    spawns = [*pair(referee, apart=True), *pair(referee, "b.txt", apart=False)]
     done = cli.run("run", "--write", *spawns, expect=1)
     lines = done.stdout.splitlines()
     assert "2 conflicts:" in lines
@@ -200,10 +218,11 @@ def test_a_round_without_a_terminal_leaves_conflicts_open(cli: Cli) -> None:
     assert [line.split()[0] for line in table[:-1]] == [one["snapshotId"] for one in snapshots]
 
 
-def test_a_person_decides_conflict_by_conflict(cli: Cli) -> None:
-    spawns = [*pair(cli.directory, apart=True), *pair(cli.directory, "b.txt", apart=False)]
+def test_a_person_decides_conflict_by_conflict(cli: Cli, referee: Referee) -> None:
+    spawns = [*pair(referee, apart=True, **referee.said("warned")), *pair(referee, "b.txt", apart=False)]
     person = Person(cli, "run", "--write", *spawns)
     person.sees("! a.txt: w2 overwrote lines that w1 had changed (line 2) so far")
+    referee.say("warned")
     person.sees("   m  merge the versions (suggested)")
     person.sees("Enter leaves it open: ")
     person.types("m")
@@ -228,8 +247,8 @@ def test_a_person_decides_conflict_by_conflict(cli: Cli) -> None:
     assert (text(cli), text(cli, "b.txt")) == (MERGED, IN_TURN)
 
 
-def test_a_person_may_leave_a_conflict_open_or_close_it(cli: Cli) -> None:
-    person = Person(cli, "run", "--write", *pair(cli.directory, apart=False))
+def test_a_person_may_leave_a_conflict_open_or_close_it(cli: Cli, referee: Referee) -> None:
+    person = Person(cli, "run", "--write", *pair(referee, apart=False))
     person.sees("Enter leaves it open: ")
     person.types("")
     assert "1 conflict left open" in person.ends(1)
@@ -239,12 +258,12 @@ def test_a_person_may_leave_a_conflict_open_or_close_it(cli: Cli) -> None:
     assert text(cli) == LOST
 
 
-def test_another_worker_reconciles(cli: Cli) -> None:
+def test_another_worker_reconciles(cli: Cli, referee: Referee) -> None:
     """The new worker gets both tasks, so the bundled one plays the first of the two scripts again."""
-    draft = cli.directory / "drafts" / "a.txt"
     edit = "if grep -q too a.txt; then sed -i 's/two too/TWO too/' a.txt; else sed -i 's/two/TWO/' a.txt; fi"
-    first = script({"sh": edit, "until": {"path": str(draft), "holds": "one"}}, report("Shouted.", "a.txt"), task="one")
-    person = Person(cli, "run", "--write", first, pair(cli.directory, apart=False, linger=0.3)[1])
+    shouts = {"sh": edit, **referee.after("copy a.txt")}
+    first = script(shouts, report("Shouted.", "a.txt"), task="shout a.txt")
+    person = Person(cli, "run", "--write", first, pair(referee, apart=False)[1])
     person.sees("Enter leaves it open: ")
     person.types("c")
     person.sees("is given to a new worker with the versions of w1 and w2")
@@ -257,8 +276,8 @@ def test_another_worker_reconciles(cli: Cli) -> None:
     assert text(cli) == IN_TURN
 
 
-def test_ctrl_c_at_a_question(cli: Cli) -> None:
-    person = Person(cli, "run", "--write", *pair(cli.directory, apart=True, linger=0.2))
+def test_ctrl_c_at_a_question(cli: Cli, referee: Referee) -> None:
+    person = Person(cli, "run", "--write", *pair(referee, apart=True))
     person.sees("Enter leaves it open: ")
     person.types("m")
     person.sees("Do it? [y/N] ")
@@ -311,22 +330,22 @@ def test_previews_and_tokens_for_programs(cli: Cli) -> None:
         assert cli.json(*argv, expect=2)["kind"] in ("unknown-snapshot", "unknown-conflict", "invalid-arguments")
 
 
-def until(condition: Callable[[], Any], seconds: float = 20.0) -> None:
+def until(condition: Callable[[], Any], seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not happen"
         time.sleep(0.02)
 
 
-def test_what_a_stopped_worker_leaves_can_be_undone_alone(cli: Cli) -> None:
+def test_what_a_stopped_worker_leaves_can_be_undone_alone(cli: Cli, referee: Referee) -> None:
     ends = script({"sh": "echo first >> b.txt"}, report("Wrote b.", "b.txt"), task="ends")
-    stays = script({"sh": "echo second >> a.txt; echo new > c.txt"}, {"sh": "sleep 621"}, task="is stopped")
+    writes = {"sh": "echo second >> a.txt; echo new > c.txt", **referee.after("ends")}
+    stays = script(writes, {"sh": "sleep 621"}, task="is stopped")
     process = cli.start("run", "--write", ends, stays)
     until(lambda: (cli.directory / "c.txt").exists() and "first" in text(cli, "b.txt"))
     until(lambda: [job["status"] for job in cli.json("status")["jobs"]] == ["done", "running"])
-    time.sleep(0.3)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "interrupted" in err
     said = next(line for line in out.splitlines() if line.startswith("w2 was cancelled"))
@@ -338,16 +357,17 @@ def test_what_a_stopped_worker_leaves_can_be_undone_alone(cli: Cli) -> None:
     assert text(cli, "b.txt") == NUMBERS + "first\n"
 
 
-def test_a_repair_ordered_beforehand_spares_what_a_person_wrote_since(cli: Cli) -> None:
+def test_a_repair_ordered_beforehand_spares_what_a_person_wrote_since(cli: Cli, referee: Referee) -> None:
+    known, written = referee.after("copy a.txt", 2)["until"], referee.said("written")
+
     def interfere() -> None:
-        until(lambda: "TWO" in text(cli) or "two too" in text(cli))
-        until(lambda: text(cli) == LOST)
-        time.sleep(0.5)
+        until(lambda: Path(known["path"]).exists())
         (cli.directory / "a.txt").write_text(LOST + "mine\n")
+        referee.say("written")
 
     person = threading.Thread(target=interfere)
     person.start()
-    done = cli.run("run", "--on-conflict", "rerun", "--write", *pair(cli.directory, apart=False, linger=2.0), expect=1)
+    done = cli.run("run", "--on-conflict", "rerun", "--write", *pair(referee, apart=False, **written), expect=1)
     person.join()
     assert text(cli) == LOST + "mine\n"
     assert "your own edits in a.txt would be undone, too" in done.stderr
@@ -375,8 +395,8 @@ def test_uncommitted_changes_have_two_other_ways(cli: Cli, way: str) -> None:
     assert (text(cli, "b.txt"), text(cli, "mine.txt")) == ("mine\n", "mine, too\n")
 
 
-def test_a_rerun_by_itself_names_the_new_jobs(cli: Cli) -> None:
-    cli.run("run", "--on-conflict", "keep-going", "--write", *pair(cli.directory, apart=False, linger=0.2), expect=1)
+def test_a_rerun_by_itself_names_the_new_jobs(cli: Cli, referee: Referee) -> None:
+    cli.run("run", "--on-conflict", "keep-going", "--write", *pair(referee, apart=False), expect=1)
     alone = cli.run("run", "--write", script(report("Looked.")))
     assert alone.stdout.splitlines()[-1].startswith("1 conflict from before this round; ")
     lines = cli.run("rerun", "--yes").stdout.splitlines()

@@ -8,7 +8,6 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +18,8 @@ from sidecar.demo.model import ScriptedModel
 from sidecar.service.link import process_start
 from tests.support.cli import PROGRAM, Cli, interrupt_when, meeting, on_a_terminal, path_without_codex, report, script
 from tests.support.codex import native_codex, write_codex_home
+from tests.support.raw import wait_until
+from tests.support.referee import Referee
 from tests.support.repo import git, make_repo
 
 SCRIPTED = f"{shlex.quote(sys.executable)} -m sidecar.demo.worker"
@@ -49,9 +50,18 @@ def running(cli: Cli, label: str = "w1") -> bool:
     return any(job["label"] == label and job["status"] == "running" for job in cli.json("status")["jobs"])
 
 
-def waits_in(marker: str) -> list[psutil.Process]:
-    """Processes whose command line is `sleep` for this time."""
-    return [one for one in psutil.process_iter(["cmdline"]) if one.info["cmdline"] == ["sleep", marker]]
+def sleepers(cli: Cli) -> list[psutil.Process]:
+    """Processes of this repository's workers that sleep; other tests have such, too, and run at the same time."""
+    found = []
+    for one in psutil.process_iter(["cmdline", "cwd"]):
+        if (one.info["cmdline"] or [])[:1] == ["sleep"] and one.info["cwd"] == str(cli.directory):
+            found.append(one)
+    return found
+
+
+def until(go: Path) -> dict[str, str]:
+    """A command that ends when the file is there."""
+    return {"sh": f"until [ -e {go} ]; do sleep 0.1; done"}
 
 
 @pytest.mark.codex
@@ -91,11 +101,12 @@ def test_a_whole_round(real: Cli, tmp_path: Path) -> None:
     task = tmp_path / "task.md"
     task.write_text(script({"sh": "echo more >> b.txt"}, report("Added a line.", "b.txt"), task="Add to b"))
     patch = "*** Begin Patch\n*** Add File: c.txt\n+new\n*** End Patch\n"
-    answer = real.json(
-        "run",
-        "--write", f"@{task}", script({"patch": patch}, report("Made c.", "c.txt")),
-        "--read", script({"sh": "cat a.txt"}, report("It has two lines.")),
-    )  # fmt: skip
+    with Referee(real.directory, tmp_path / "known") as referee:
+        answer = real.json(
+            "run",
+            "--write", f"@{task}", script({"patch": patch, **referee.after("Add to b")}, report("Made c.", "c.txt")),
+            "--read", script({"sh": "cat a.txt"}, report("It has two lines.")),
+        )  # fmt: skip
     assert [job["label"] for job in answer["jobs"]] == ["w1", "w2", "w3"]
     assert [job["status"] for job in answer["jobs"]] == ["done"] * 3
     assert [job["finalMessage"] for job in answer["jobs"]] == ["Added a line.", "Made c.", "It has two lines."]
@@ -108,11 +119,13 @@ def test_a_terminal_shows_a_table_that_moves(cli: Cli, monkeypatch: pytest.Monke
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setenv("LINES", "30")
-    shown = on_a_terminal(["run", "--read", script({"sh": "sleep 0.7"}, report("Rested."))], cli.directory)
+    go = cli.directory.parent / "go"
+    argv = ["run", "--read", script(until(go), report("Rested."))]
+    shown = on_a_terminal(argv, cli.directory, when="running until", then=go.touch)
     assert "\x1b[?25l" in shown, "the cursor is hidden while the table moves"
     assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")
     assert "activity" in shown
-    assert "running sleep 0.7" in shown
+    assert "running until" in shown
     assert shown.rstrip().endswith("Rested.")
 
 
@@ -152,7 +165,7 @@ def test_a_round_starts_whole_or_not_at_all(cli: Cli, tmp_path: Path) -> None:
     assert "Task 2 of 2 was refused" in done.stderr
     assert "1 worker before it was stopped again" in done.stderr
     assert [job["status"] for job in cli.json("status")["jobs"]] == ["cancelled"]
-    assert waits_in("611") == []
+    assert sleepers(cli) == []
     # What the table itself refuses is refused before anything is started.
     error = cli.json("run", "--read", sleeps, "", expect=2)
     assert error["message"].startswith("--read: prompt")
@@ -170,26 +183,23 @@ def test_uncommitted_changes(cli: Cli) -> None:
 
 def test_cancel(cli: Cli) -> None:
     cli.run("spawn", script({"sh": "sleep 612"}, report("never")))
-    interrupt_free = time.monotonic() + 20
-    while not waits_in("612"):
-        assert time.monotonic() < interrupt_free
-        time.sleep(0.05)
+    wait_until(lambda: sleepers(cli), "the worker sleeps")
     assert cli.json("wait-any", "w1", "--timeout-ms", "10")["timedOut"] is True
     assert cli.json("cancel", "w1", "--force")["success"] is True
     assert cli.json("wait-any", "w1", expect=1)["status"] == "cancelled"
-    assert waits_in("612") == []
+    assert sleepers(cli) == []
     assert cli.json("cancel", "w1")["success"] is False
 
 
 def test_ctrl_c_stops_the_workers_of_the_round(cli: Cli) -> None:
     process = cli.start("run", "--write", script({"sh": "sleep 613"}), "--read", script({"sh": "sleep 613"}))
-    interrupt_when(process, lambda: len(waits_in("613")) == 2)
-    out, err = process.communicate(timeout=30)
+    interrupt_when(process, lambda: len(sleepers(cli)) == 2)
+    out, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Stopping the workers" in out
     assert [job["status"] for job in cli.json("status")["jobs"]] == ["cancelled", "cancelled"]
     assert "w1  cancelled" in out
-    assert waits_in("613") == []
+    assert sleepers(cli) == []
     assert err.count("\n") == 1
     assert "interrupted" in err
 
@@ -197,8 +207,8 @@ def test_ctrl_c_stops_the_workers_of_the_round(cli: Cli) -> None:
 def test_ctrl_c_of_a_wait_leaves_the_worker_alone(cli: Cli) -> None:
     cli.run("spawn", script({"sh": "sleep 614"}, report("never")))
     process = cli.start("wait-any", "w1")
-    interrupt_when(process, lambda: waits_in("614") and cli.json("daemon", "status")["clients"] == 1)
-    out, err = process.communicate(timeout=10)
+    interrupt_when(process, lambda: sleepers(cli) and cli.json("daemon", "status")["clients"] == 1)
+    out, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert out == ""
     assert err == "codex-sidecar: interrupted; the workers go on running; `codex-sidecar status` shows them.\n"
@@ -206,27 +216,28 @@ def test_ctrl_c_of_a_wait_leaves_the_worker_alone(cli: Cli) -> None:
 
 
 def test_a_round_outlives_its_sidecar(cli: Cli) -> None:
-    process = cli.start("run", "--json", "--read", script({"sh": "sleep 2"}, report("Slept.")))
+    go = cli.directory.parent / "go"
+    process = cli.start("run", "--json", "--read", script(until(go), report("Waited.")))
 
     def pid() -> int | None:
         status = cli.json("daemon", "status")
         return status["pid"] if status["running"] and running(cli) else None
 
-    end = time.monotonic() + 20
-    while (found := pid()) is None:
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    found = wait_until(pid, "the worker runs")
     os.kill(found, signal.SIGKILL)
-    out, err = process.communicate(timeout=30)
+    wait_until(lambda: process_start(found) is None, "the sidecar is dead")
+    go.touch()
+    out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, "")
-    assert json.loads(out)["jobs"][0]["finalMessage"] == "Slept."
+    assert json.loads(out)["jobs"][0]["finalMessage"] == "Waited."
     assert cli.json("daemon", "status")["pid"] != found
 
 
 def test_the_daemon(cli: Cli) -> None:
     assert cli.json("daemon", "status") == {"running": False, "pid": None, "version": None, "clients": 0, "jobs": 0}
     assert cli.json("daemon", "stop")["running"] is False
-    cli.run("spawn", script({"sh": "sleep 1.5"}, report("Awake.")))
+    go = cli.directory.parent / "go"
+    cli.run("spawn", script(until(go), report("Awake.")))
     status = cli.json("daemon", "status")
     assert status["running"] is True
     assert psutil.pid_exists(status["pid"])
@@ -235,7 +246,8 @@ def test_the_daemon(cli: Cli) -> None:
     assert "1 worker keeps running" in said
     assert process_start(status["pid"]) is None
     assert cli.json("daemon", "status")["running"] is False
-    assert cli.json("wait-any", "w1")["status"] == "done"
+    go.touch()
+    assert cli.json("wait-any", "w1", "--timeout-ms", "50000")["status"] == "done"
 
 
 def test_unknown_names(cli: Cli) -> None:
@@ -310,11 +322,8 @@ def test_a_worker_gets_no_workers(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_nobody_reads_what_is_printed(cli: Cli) -> None:
-    with subprocess.Popen(
-        [*PROGRAM, "status"], cwd=cli.directory, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        process.stdout.close()
-        assert process.stderr is not None
-        assert process.stderr.read() == ""
-    assert process.returncode == 141
+    reads, writes = os.pipe()
+    os.close(reads)
+    done = subprocess.run([*PROGRAM, "status"], cwd=cli.directory, stdout=writes, stderr=subprocess.PIPE, text=True)
+    os.close(writes)
+    assert (done.returncode, done.stderr) == (141, "")

@@ -86,7 +86,10 @@ def call(repo: Path, env: Mapping[str, str], tool: str, **arguments: Any) -> dic
 def started(repo: Path, worker: Path, env: Mapping[str, str]) -> tuple[str, int]:
     """A job whose worker runs: its id, and the worker's process."""
     job = call(repo, env, "codex_spawn", prompt="do it")["jobId"]
-    return job, int(wait_until(lambda: (worker / "pid").exists() and (worker / "pid").read_text(), "the worker runs"))
+    pid = int(wait_until(lambda: (worker / "pid").exists() and (worker / "pid").read_text(), "the worker runs"))
+    # It may run a moment before the sidecar has recorded that.
+    wait_until(lambda: call(repo, env, "codex_status", jobId=job)["status"] == "running", "the sidecar knows it")
+    return job, pid
 
 
 def finish(repo: Path, worker: Path, env: Mapping[str, str], job: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -142,7 +143,12 @@ def test_rolling_back_under_four_writers_loses_no_line(tmp_path: Path, capsys: p
     def roll_back() -> None:
         it.repairs.rollback(baseline, files, reason="under fire")
 
-    appended, replaced, calls = four_writers(ours, WRITERS_SECONDS, roll_back)
+    # How long one takes here and now, so that the writers meet several.
+    (ours / "replaced.txt").write_text("another version\n")
+    began = time.monotonic()
+    roll_back()
+    seconds = max(WRITERS_SECONDS, 20 * (time.monotonic() - began))
+    appended, replaced, calls = four_writers(ours, seconds, roll_back)
     # What a writer that still held a file open added is in the trash; emptying it must save that too.
     it.repairs.empty_trash()
     assert not any((it.state / "trash").iterdir())

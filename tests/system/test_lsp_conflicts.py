@@ -14,6 +14,7 @@ from tests.support.collision import LINES, PATH, WORKER, collision_repo, tasks
 from tests.support.lsp import RawClient, eventually
 from tests.support.lsp_conflicts import cleared, edit_file, open_file, problems
 from tests.support.raw import no_service_left
+from tests.support.referee import Referee
 from tests.support.repo import git
 from tests.system.test_lsp_stdio import raw
 
@@ -28,14 +29,15 @@ def repo(tmp_path: Path) -> Iterator[Path]:
         yield path
 
 
-async def collide(client: RawClient) -> list[str]:
+async def collide(client: RawClient, repo: Path) -> list[str]:
     """Runs both workers to their end; their ids."""
-    ids = [(await client.call("codex_spawn", task))["result"]["jobId"] for task in tasks()]
-    left = list(ids)
-    while left:
-        answer = (await client.call("codex_wait_any", {"jobIds": left}))["result"]
-        assert answer["status"] == "done"
-        left = answer["remainingJobIds"]
+    with Referee(repo, repo.parent / "known") as referee:
+        ids = [(await client.call("codex_spawn", task))["result"]["jobId"] for task in tasks(referee=referee)]
+        left = list(ids)
+        while left:
+            answer = (await client.call("codex_wait_any", {"jobIds": left}))["result"]
+            assert answer["status"] == "done"
+            left = answer["remainingJobIds"]
     return ids
 
 
@@ -54,7 +56,7 @@ async def test_a_collision_is_seen_and_repaired_from_an_editor(repo: Path) -> No
     uri = (repo / PATH).as_uri()
     async with raw(repo, CODEX_SIDECAR_CODEX=WORKER) as (client, _):
         await client.initialize(None, LITERALS, rootUri=repo.as_uri())
-        first, second = await collide(client)
+        first, second = await collide(client, repo)
         shown = await certain(client, uri)
         assert shown["code"] in ("lost-update", "overlapping-edit")
         assert 'w1 "lower case"' in shown["message"]
@@ -98,7 +100,7 @@ async def test_a_merge_by_hand(repo: Path) -> None:
         await client.initialize(
             None, {**LITERALS, "window": {"showDocument": {"support": True}}}, rootUri=repo.as_uri()
         )
-        await collide(client)
+        await collide(client, repo)
         shown = await certain(client, uri)
         context = {"textDocument": {"uri": uri}, "range": shown["range"], "context": {"diagnostics": [shown]}}
         found = (await client.request("textDocument/codeAction", context))["result"]
@@ -134,7 +136,7 @@ async def test_a_worker_writes_a_file_with_unsaved_edits(repo: Path) -> None:
         await client.wait_for_method("codexSidecar/state")
         open_file(client, uri, text)
         edit_file(client, uri, text + "MINE = True\n")
-        job = (await client.call("codex_spawn", tasks(pause=3.0)[0]))["result"]["jobId"]
+        job = (await client.call("codex_spawn", tasks(pause=60.0)[0]))["result"]["jobId"]
         await eventually(lambda: bool(problems(client, uri)))
         shown = (problems(client, uri) or [{}])[0]
         assert (shown["code"], shown["severity"], shown["data"]["jobs"]) == ("user-edit", 3, [job])
@@ -151,7 +153,7 @@ async def test_a_late_editor_sees_what_was_found_before(repo: Path) -> None:
     virtual = {"workspace": {"textDocumentContent": {"dynamicRegistration": True}}}
     async with raw(repo, CODEX_SIDECAR_CODEX=WORKER) as (first, _):
         await first.initialize({"ui": {"dialogs": True}})
-        await collide(first)
+        await collide(first, repo)
         async with raw(repo) as (second, _):
             await second.initialize(None, virtual)
             shown = await certain(second, uri)

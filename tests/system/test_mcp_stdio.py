@@ -255,6 +255,7 @@ def test_the_real_codex_as_boss(repo: Path, tmp_path: Path, monkeypatch: pytest.
 command = {json.dumps(PROGRAM[0])}
 args = {json.dumps([*PROGRAM[1:]])}
 required = true
+startup_timeout_sec = 60
 supports_parallel_tool_calls = true
 default_tools_approval_mode = "approve"
 [mcp_servers.codex-cli-wrapper.env]

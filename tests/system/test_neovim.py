@@ -61,7 +61,7 @@ async def test_a_conflict_in_neovim(repo: Path, tmp_path: Path) -> None:
     uri = (repo / PATH).as_uri()
     async with raw(repo, CODEX_SIDECAR_CODEX=WORKER) as (client, _):
         await client.initialize({"ui": {"dialogs": True}}, LITERALS)
-        await collide(client)
+        await collide(client, repo)
         shown = await certain(client, uri)
         context = {"textDocument": {"uri": uri}, "range": shown["range"], "context": {"diagnostics": [shown]}}
         actions = (await client.request("textDocument/codeAction", context))["result"]

@@ -18,7 +18,7 @@ from sidecar.demo.model import ScriptedModel
 from sidecar.demo.script import MARKER
 from tests.support import lsp, mcp
 from tests.support.codex import native_codex, write_codex_home
-from tests.support.raw import endpoint, is_alive, no_service_left
+from tests.support.raw import endpoint, is_alive, no_service_left, wait_until
 from tests.support.repo import git, make_repo
 
 pytestmark = [pytest.mark.codex, pytest.mark.slow]
@@ -134,24 +134,29 @@ async def test_three_front_ends_share_the_jobs_of_one_sidecar(repo: Path, codex:
 
 
 async def test_a_worker_survives_the_sidecar_and_goes_on_under_the_same_id(repo: Path, codex: dict[str, str]) -> None:
+    go = repo.parent / "go"
     slow = prompt(
         "Slowly.",
-        {"sh": "sleep 3; echo late >> a.txt", "args": {"yield_time_ms": 30000}},
+        {
+            "sh": f"until [ -e {go} ]; do sleep 0.05; done; echo late >> a.txt",
+            "args": {"yield_time_ms": 30000},
+        },
         {"json": {"summary": "finished", "modifiedFiles": ["a.txt"]}},
     )
     code, job = await terminal(repo, codex, "spawn", slow, "--sandbox", "workspace-write")
     assert code == 0
     async with front_end("mcp", repo, codex) as boss:
-        for _ in range(200):
+        status: dict[str, Any] = {"activity": None}
+        while "until" not in (status["activity"] or ""):
             status = (await boss.call("codex_status", {"jobId": job["jobId"]}))["structuredContent"]
-            if status["activity"] and "sleep 3" in status["activity"]:
-                break
+            assert status["finishedAt"] is None, status
             await asyncio.sleep(0.05)
         page = (await boss.call("codex_events", {"jobId": job["jobId"]}))["structuredContent"]
         first = endpoint(repo)
         assert first is not None
         os.kill(first["pid"], signal.SIGKILL)
-        await asyncio.wait_for(boss.ended.wait(), 10)
+        await asyncio.wait_for(boss.ended.wait(), 30)
+    go.touch()
     async with front_end("mcp", repo, codex) as boss:
         second = endpoint(repo)
         assert second is not None
@@ -206,10 +211,8 @@ async def test_a_cancelled_danger_worker_leaves_no_process(repo: Path, codex: di
     code, job = await terminal(repo, codex, "spawn", torture, "--sandbox", "danger-full-access")
     assert code == 0
     pids = repo / "pids"
-    for _ in range(300):
-        if pids.exists() and pids.read_text().count("\n") == 2:
-            break
-        await asyncio.sleep(0.05)
+    both = lambda: pids.exists() and pids.read_text().count("\n") == 2  # noqa: E731
+    await asyncio.to_thread(wait_until, both, "both shells run")
     running = [int(pid) for pid in pids.read_text().split()]
     assert all(map(is_alive, running))
     code, answer = await terminal(repo, codex, "cancel", job["jobId"], "--force")

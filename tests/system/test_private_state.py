@@ -41,7 +41,9 @@ def open_to_others(state: Path) -> list[str]:
     What a repair displaced is the person's own file, moved as it is into the trash, until that is emptied.
     """
     found = []
-    for path in [state, *state.rglob("*")]:
+    # Unlike `rglob` this takes it when a directory is removed meanwhile, as in the trash.
+    inside = [Path(top, name) for top, folders, files in os.walk(state) for name in (*folders, *files)]
+    for path in [state, *inside]:
         try:
             wanted = 0o700 if path.is_dir() and not path.is_symlink() else 0o600
             displaced = path.parent.parent == state / "trash" and path.name.isdigit()

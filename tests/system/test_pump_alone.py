@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.raw import Pump, is_alive, wait_until
+from tests.support.raw import SECONDS, Pump, is_alive, wait_until
 
 
 def children(pid: int) -> list[int]:
@@ -48,7 +48,7 @@ def test_the_private_server_ends_with_its_pump(tmp_path: Path, number: int) -> N
         pump.initialize()
         (child,) = children(pump.process.pid)
         pump.process.send_signal(number)
-        assert pump.process.wait(5) == (143 if number == signal.SIGTERM else -9)
+        assert pump.process.wait(SECONDS) == (143 if number == signal.SIGTERM else -9)
     wait_until(lambda: not is_alive(child), "the server has ended")
 
 

@@ -6,7 +6,6 @@ import os
 import shlex
 import stat
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +13,8 @@ import pytest
 
 from tests.rules.test_report_page import Parsed
 from tests.support.cli import Cli, meeting, report, script
+from tests.support.raw import wait_until
+from tests.support.referee import Referee
 from tests.support.repo import git, make_repo
 
 SCRIPTED = f"{shlex.quote(sys.executable)} -m sidecar.demo.worker"
@@ -28,17 +29,18 @@ def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cli]:
     found.close()
 
 
-def writes(word: str, *others: str) -> str:
-    """Two of these meet in one file, and both patch it."""
+def writes(word: str, *others: str, **when: object) -> str:
+    """Two of these meet in one file; before, each makes one of its own by a patch. `when`: of what comes then."""
     patch = f"*** Begin Patch\n*** Add File: src/{word}.txt\n+{word}\n*** End Patch\n"
-    more = meeting(f"echo {word} >> src/a.txt", word, *others)
+    more = {**meeting(f"echo {word} >> src/a.txt", word, *others), **when}
     return script({"patch": patch}, more, report(f"Added <b>{word}</b>.", "src/a.txt", f"src/{word}.txt"), task=word)
 
 
 def test_a_round_with_a_collision(cli: Cli, tmp_path: Path) -> None:
     bad = script({"sh": "false"}, {"http": 400}, task="fail")
-    pair = writes("alpha", "beta"), writes("beta", "alpha")
-    cli.run("run", "--write", *pair, "--read", bad, "--on-conflict", "keep-going", expect=1)
+    with Referee(cli.directory, tmp_path / "known") as known:
+        pair = writes("alpha", "beta", **known.after("beta")), writes("beta", "alpha", **known.after("alpha"))
+        cli.run("run", "--write", *pair, "--read", bad, "--on-conflict", "keep-going", expect=1)
     answer = cli.json("report")
     place = Path(answer["path"])
     assert place == cli.directory / ".git" / "codex-sidecar" / f"report-{answer['runId'].removeprefix('run-')}.html"
@@ -90,10 +92,7 @@ def test_a_round_with_a_collision(cli: Cli, tmp_path: Path) -> None:
 
 def test_a_run_that_goes_on(cli: Cli) -> None:
     cli.run("spawn", script({"sh": "sleep 614"}, report("never"), task="rest"))
-    end = time.monotonic() + 20
-    while "command" not in str(cli.json("events", "w1")["events"]):
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    wait_until(lambda: "command" in str(cli.json("events", "w1")["events"]), "the command runs")
     text = Parsed(Path(cli.json("report")["path"]).read_text()).text
     assert "Of 1 worker 1 is running" in text
     assert "to now, " in text

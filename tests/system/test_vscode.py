@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -69,8 +70,16 @@ def test_a_worker_is_spawned_by_keyboard(place: Place, repo: Path) -> None:
     assert (job["sandbox"], job["status"]) == ("workspace-write", "running")
     chosen = window.directory / "user-data" / "User" / "settings.json"
     remembered = "codexSidecar.baseline.dirtyTree"
-    wait_until(lambda: json.loads(chosen.read_text()).get(remembered) == "snapshot", "the choice is remembered", 180.0)
+    # As text: it may be looked at while it is being written.
+    wait_until(lambda: f'"{remembered}": "snapshot"' in chosen.read_text(), "the choice is remembered", 180.0)
+    wait_until(lambda: is_json(chosen.read_text()), "the settings are written")
     window.choose({remembered: "refuse"})
+
+
+def is_json(text: str) -> bool:
+    with contextlib.suppress(ValueError):
+        return bool(json.loads(text))
+    return False
 
 
 def test_tasks_are_those_of_a_selection_or_of_a_file(place: Place, repo: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from sidecar.mcp import catalog
 from tests.support.cli import Cli, report, script
 from tests.support.raw import wait_until
+from tests.support.referee import Referee
 from tests.support.vscode_place import FILES, SECOND, Place, colliding, ended, open_place, open_repo, spawn, wait_for
 
 pytestmark = [pytest.mark.codex, pytest.mark.slow, pytest.mark.timeout(1200)]
@@ -51,14 +52,15 @@ def test_vs_codes_agent_is_a_boss(place: Place, repo: Path) -> None:
         window.play("open", "opened", folder=str(repo))
         assert window.play("mcp", "mcp", server="Codex workers") == len(catalog.listed())
         jobs = []
-        for title, steps in zip(("first", "second"), colliding(repo), strict=True):
-            # What can change something is asked by VS Code, what only reads is not.
-            given = {"prompt": script(*steps, task=title), "title": title, "sandbox": "workspace-write"}
-            jobs.append(call(place, "codex_spawn", confirm="Spawn a Codex worker", **given)["jobId"])
-            assert f"w{len(jobs)}, {title}" in window.play("row", f"agent-row-{len(jobs)}", text=title)
-        left = jobs
-        while left:
-            left = call(place, "codex_wait_any", jobIds=left, timeoutMs=50_000)["remainingJobIds"]
+        with Referee(repo, repo.parent / "known") as referee:
+            for title, steps in zip(("first", "second"), colliding(repo, referee), strict=True):
+                # What can change something is asked by VS Code, what only reads is not.
+                given = {"prompt": script(*steps, task=title), "title": title, "sandbox": "workspace-write"}
+                jobs.append(call(place, "codex_spawn", confirm="Spawn a Codex worker", **given)["jobId"])
+                assert f"w{len(jobs)}, {title}" in window.play("row", f"agent-row-{len(jobs)}", text=title)
+            left = jobs
+            while left:
+                left = call(place, "codex_wait_any", jobIds=left, timeoutMs=50_000)["remainingJobIds"]
         for job in jobs:
             assert call(place, "codex_result", jobId=job)["status"] == "done"
         (conflict,) = call(place, "codex_conflicts")["conflicts"]

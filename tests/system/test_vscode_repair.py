@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.cli import Cli, report, script
 from tests.support.raw import endpoint, is_alive, processes, wait_until
+from tests.support.referee import Referee
 from tests.support.repo import git
 from tests.support.vscode import ROOT
 from tests.support.vscode_place import PATH, Place, ended, held, open_place, open_repo, spawn, wait_for
@@ -45,12 +46,12 @@ def sed(*changes: tuple[str, str]) -> str:
 
 def collide(repo: Path) -> None:
     """Both change line 10 and a line of their own."""
-    one_done, two_done = ({"path": str(repo / PATH), "holds": text} for text in ("ten by w1", "ten by w2"))
     first = sed(("line 6", "six by w1"), ("line 10", "ten by w1"))
     second = sed(("ten by w1", "ten by w2"), ("line 18", "eighteen by w2"))
-    one = spawn(repo, "add retries", {"sh": first}, {**report("did it", PATH), "until": two_done, "delay": 1})
-    two = spawn(repo, "typed errors", {"sh": second, "until": one_done, "delay": 0.5}, report("did it", PATH))
-    ended(repo, one, two)
+    with Referee(repo, repo.parent / "known") as referee:
+        one = spawn(repo, "add retries", {"sh": first}, {**report("did it", PATH), **referee.after("typed errors")})
+        two = spawn(repo, "typed errors", {"sh": second, **referee.after("add retries")}, report("did it", PATH))
+        ended(repo, one, two)
     (conflict,) = Cli(repo).json("conflicts", expect=1)["conflicts"]
     assert conflict["kind"] == "overlapping-edit"
     assert (repo / PATH).read_text() == SECOND

@@ -25,7 +25,7 @@ from sidecar.demo.script import MARKER
 from tests.support.codex import native_codex, write_codex_home
 from tests.support.mcp import RawClient
 from tests.support.mcp_clients import http_server
-from tests.support.raw import endpoint, no_service_left, state_dir
+from tests.support.raw import endpoint, no_service_left, state_dir, wait_until
 from tests.support.repo import git, make_repo
 
 pytestmark = pytest.mark.slow
@@ -192,6 +192,9 @@ async def test_a_secret_of_the_front_end_is_in_no_answer_no_log_and_no_file(repo
         running = await call("codex_spawn", prompt=prompt, sandbox="danger-full-access")
         queued = await call("codex_spawn", prompt="later", dependsOn=[running["jobId"]])
         await call("codex_wait_any", jobIds=[running["jobId"]], timeoutMs=1)
+        # While a worker is being started files come and go.
+        has = tmp_path / "has"
+        await asyncio.to_thread(wait_until, lambda: has.exists() and has.read_text(), "the worker runs")
         private = holders(state_dir(repo))
         assert private, "until the end it has to be kept"
         assert {path.stat().st_mode & 0o777 for path in private} == {0o600}

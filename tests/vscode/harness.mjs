@@ -2,7 +2,6 @@
 // Everything of a run lies in one directory; nothing of the person's is read, and no request leaves the machine.
 import { spawn, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
-import net from 'node:net';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -47,17 +46,6 @@ const BASE_SETTINGS = {
   'window.confirmBeforeClose': 'never',
   'window.menuBarVisibility': 'classic',
 };
-
-function freePort() {
-  return new Promise((resolve, reject) => {
-    const server = net.createServer();
-    server.on('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
-    });
-  });
-}
 
 /** Waits for a true value of `condition`. */
 export async function until(condition, what, patience = PATIENCE) {
@@ -118,18 +106,20 @@ export class VSCode {
   }
 
   async startServer() {
-    this.port = await freePort();
     this.serverLog = path.join(this.options.runDir, 'code-server.log');
     const log = fs.openSync(this.serverLog, 'a');
     const words = [
-      ...this.arguments(), '--bind-addr', `127.0.0.1:${this.port}`, '--auth', 'none', '--disable-telemetry', '--disable-update-check',
+      ...this.arguments(), '--bind-addr', '127.0.0.1:0', '--auth', 'none', '--disable-telemetry', '--disable-update-check',
       '--disable-getting-started-override', '--ignore-last-opened', '--disable-workspace-trust',
     ];
     // A process group of its own, so that stop() ends exactly what was started here.
     this.server = spawn(NODE, words, { env: this.environment(), stdio: ['ignore', log, log], detached: true });
     await until(async () => {
-      if (this.server.exitCode !== null) throw new Error(`code-server ended:\n${fs.readFileSync(this.serverLog, 'utf8')}`);
-      return (await fetch(`http://127.0.0.1:${this.port}/healthz`).catch(() => undefined))?.ok;
+      const said = fs.readFileSync(this.serverLog, 'utf8');
+      if (this.server.exitCode !== null) throw new Error(`code-server ended:\n${said}`);
+      // It takes a free port itself: one that was looked for before could be somebody else's by now.
+      this.port = /HTTP server listening on http:\/\/127\.0\.0\.1:(\d+)\D/.exec(said)?.[1];
+      return this.port && (await fetch(`http://127.0.0.1:${this.port}/healthz`).catch(() => undefined))?.ok;
     }, 'code-server answers');
   }
 
@@ -298,6 +288,14 @@ export class VSCode {
 
   toasts() {
     return this.page.locator('.notifications-toasts .notification-list-item');
+  }
+
+  /** A message, once it is on the screen, which it leaves after some seconds: one of `before` is looked for in the list then. */
+  async notice(text, before) {
+    const shown = this.page.locator('.notification-list-item:visible').filter({ hasText: text }).first();
+    if (!before) await shown.waitFor();
+    else await shown.waitFor({ timeout: 5000 }).catch(() => this.command('Notifications: Show Notifications', shown));
+    return shown;
   }
 
   dialog() {

@@ -2,7 +2,10 @@
 // VS Code asks the person first; the answer is yes. Without it nothing may be asked.
 export default async (vscode, { tool, input, confirm }) => {
   const call = vscode.inHost(async ({ vscode: api }, { tool, input }) => {
-    const names = api.lm.tools.map(one => one.name).filter(name => name.endsWith(`_${tool}`));
+    const named = () => api.lm.tools.map(one => one.name).filter(name => name.endsWith(`_${tool}`));
+    // The extension host hears of a server's tools after the window has listed them.
+    for (let i = 0; i < 600 && !named().length; i++) await new Promise(resolve => setTimeout(resolve, 100));
+    const names = named();
     if (names.length !== 1) throw new Error(`${names.length} tools ${tool} among ${api.lm.tools.map(one => one.name)}`);
     const { content } = await api.lm.invokeTool(names[0], { input, toolInvocationToken: undefined });
     return content.map(part => part.value);

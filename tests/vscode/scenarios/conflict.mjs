@@ -5,7 +5,8 @@ export default async (vscode, { path, message }) => {
   const buttons = await toast.locator('.monaco-button').allInnerTexts();
   const row = (await vscode.problem(message)).first();
   await row.waitFor();
-  const lens = vscode.editor(path).locator('.codelens-decoration').first();
+  // Before its text is there a lens holds its place with a space.
+  const lens = vscode.editor(path).locator('.codelens-decoration').filter({ hasText: /\w/ }).first();
   await lens.waitFor();
   await vscode.editor(path).locator('.squiggly-warning').first().waitFor();
   const item = vscode.page.locator('.activitybar .action-item:has(.action-label[aria-label^="Codex Sidecar"])');

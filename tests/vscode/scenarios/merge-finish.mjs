@@ -1,5 +1,5 @@
 // The button in the editor's title; `confirm` are the buttons by which VS Code asks about what is left. `toast`: what
-// is said then; the merge is over when its tab has gone. With `answer` that toast is there already: it is answered, or
+// is said then; the merge is over when its tab has gone. With `answer` that was said already: it is answered, or
 // closed where the answer is "close".
 export default async (vscode, { confirm = [], toast, answer }) => {
   if (!answer) {
@@ -8,8 +8,7 @@ export default async (vscode, { confirm = [], toast, answer }) => {
     await vscode.page.locator('.merge-editor').waitFor({ state: 'detached' });
   }
   if (!toast) return null;
-  const said = vscode.toasts().filter({ hasText: toast }).first();
-  await said.waitFor();
+  const said = await vscode.notice(toast, answer);
   const buttons = await said.locator('.monaco-button').allInnerTexts();
   if (answer === 'close') {
     await said.hover();
