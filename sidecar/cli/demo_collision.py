@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +15,12 @@ from sidecar.cli.output import Output
 from sidecar.cli.repair import Mender
 from sidecar.cli.rounds import run_round
 from sidecar.demo import collision
+from sidecar.demo.referee import Referee
 from sidecar.demo.scratch import Scratch
+from sidecar.model.errors import SidecarError
+
+LOOK_SECONDS = 0.05
+"""How often the referee looks."""
 
 
 @dataclass
@@ -57,11 +64,14 @@ async def collide(client: Caller, scratch: Scratch, out: Output, timeout_ms: int
     """
     await asyncio.to_thread(scratch.commit, "Try again, and name the bad line")
     out.text("\nNow four more, two at a time, each pair in one file: one patches it, the other edits a copy of it.")
+    referee = Referee(scratch.directory / "known")
     spawns = [
         {"prompt": task.prompt, "title": task.title, "sandbox": task.sandbox, "timeoutMs": timeout_ms}
-        for task in collision.tasks(scratch.repo)
+        for task in collision.tasks(referee)
     ]
-    ended = await run_round(client, spawns, out)
+    warnings: list[str] = []
+    async with _refereed(client, referee, warnings):
+        ended = await run_round(client, spawns, out, warnings)
     mender = Mender(client, [result["jobId"] for result in ended.results], out, None, brief=True)
     mended = await mender.mend("keep-going")
     interrupted = ended.interrupted
@@ -83,6 +93,30 @@ async def collide(client: Caller, scratch: Scratch, out: Output, timeout_ms: int
     return Collided(
         results, mended.found, mended.acts, ended.warnings, wrong, await asyncio.to_thread(scratch.diff), interrupted
     )
+
+
+@contextlib.asynccontextmanager
+async def _refereed(client: Caller, referee: Referee, warnings: list[str]) -> AsyncIterator[None]:
+    """Lets the scripts go on when what they wait for is known, or has been told."""
+
+    async def follow() -> None:
+        # Without the sidecar the round ends, too, and says why.
+        with contextlib.suppress(SidecarError):
+            while True:
+                await referee.look(client.call)
+                for path in (collision.REPORT, collision.FETCH):
+                    if any(path in line for line in warnings):
+                        referee.say(collision.told(path))
+                await asyncio.sleep(LOOK_SECONDS)
+
+    following = asyncio.ensure_future(follow())
+    try:
+        yield
+    finally:
+        following.cancel()
+        await asyncio.wait({following})
+    if not following.cancelled():
+        following.result()
 
 
 def as_text(found: Collided) -> str:

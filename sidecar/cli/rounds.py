@@ -65,17 +65,22 @@ class Stop:
         await self._client.call("codex_cancel", {"jobId": job_id, "force": force})
 
 
-async def run_round(client: Caller, spawns: Sequence[dict[str, Any]], out: Output) -> Ended:
+async def run_round(
+    client: Caller, spawns: Sequence[dict[str, Any]], out: Output, warnings: list[str] | None = None
+) -> Ended:
     """Starts one worker for each input of `codex_spawn` and stays until all have ended.
 
     A round starts whole or not at all: where one is refused, the ones before it are stopped again.
+
+    Args:
+        warnings: what is said about conflicts is added to it while the round runs.
 
     Raises:
         SidecarError: a spawn was refused, or the sidecar went away (the workers go on then).
         Interrupted: after the third Ctrl-C; the workers are being stopped.
     """
     with _stoppable(client) as stop:
-        return await _follow(client, await _spawn(client, spawns, stop), stop, out)
+        return await _follow(client, await _spawn(client, spawns, stop), stop, out, warnings)
 
 
 async def follow_jobs(client: Caller, job_ids: Sequence[str], out: Output) -> Ended:
@@ -118,10 +123,12 @@ async def _spawn(client: Caller, spawns: Sequence[dict[str, Any]], stop: Stop) -
     return spawned
 
 
-async def _follow(client: Caller, jobs: Sequence[dict[str, Any]], stop: Stop, out: Output) -> Ended:
+async def _follow(
+    client: Caller, jobs: Sequence[dict[str, Any]], stop: Stop, out: Output, warnings: list[str] | None = None
+) -> Ended:
     if stop.presses:
         stop.stop_all(force=False)  # The Ctrl-C came before the last one had an id.
-    watch = Watch(client, jobs)
+    watch = Watch(client, jobs, warnings)
     with view_for(watch.jobs, out) as view:
         stop.view = view
         await watch.follow(view.show)

@@ -53,7 +53,11 @@ class Round:
 class Watch:
     """The jobs of one run, as a terminal follows them."""
 
-    def __init__(self, client: Caller, spawned: Sequence[dict[str, Any]]) -> None:
+    def __init__(self, client: Caller, spawned: Sequence[dict[str, Any]], warnings: list[str] | None = None) -> None:
+        """
+        Args:
+            warnings: what is said about conflicts is added to it.
+        """
         self._client = client
         self.jobs = [
             Watched(job["jobId"], job["label"], job["title"], job["sandbox"], {**_NOTHING_KNOWN, **job})
@@ -61,7 +65,7 @@ class Watch:
         ]
         writing = [job.job_id for job in self.jobs if job.sandbox != "read-only"]
         self._conflicts = ConflictWatch(client, writing)
-        self.warnings: list[str] = []
+        self.warnings: list[str] = [] if warnings is None else warnings
 
     async def follow(self, show: Callable[[Round], None]) -> None:
         """Calls `show` after each look, and returns when all jobs have ended and all their events were shown.

@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from sidecar.demo import collision, scenario
+from sidecar.demo.referee import Referee
 from sidecar.demo.scratch import Scratch
 from sidecar.demo.script import Modifiers, find_script, wait_until
 from tests.support.cli import Cli, interrupt_when, path_without_codex
@@ -172,7 +173,7 @@ def test_the_scripts_do_what_the_tasks_ask_for(temporary: Path) -> None:
         assert "Ran 4 tests" in done.stderr
 
         # Those of the second scene lead to both edits of each pair, if they are played one after another.
-        for task in collision.tasks(scratch.repo):
+        for task in collision.tasks(Referee(scratch.directory / "known")):
             for step in task.script:
                 if "patch" in step:
                     apply_patch(step["patch"], scratch.repo)
