@@ -190,7 +190,7 @@ class EditorMerges:
     ) -> str:
         """Writes a merge that some worker's version is still missing in: the conflict stays open."""
         async with self._a2.repairing:
-            async with self._a2.frozen():
+            async with self._a2.frozen([path]):
                 done = await asyncio.to_thread(
                     lambda: self._a2.repairs.apply({path: target}, reason=reason, expected=expected)
                 )

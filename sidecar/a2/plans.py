@@ -242,7 +242,7 @@ class Plans:
             Moved: a path is not as the plan expects; nothing was changed.
         """
         async with self._a2.repairing:
-            async with self._a2.frozen():
+            async with self._a2.frozen(plan.paths):
                 expected = plan.expected if plan.expected is not None else await self.signatures(plan.paths)
                 if plan.targets is None:
                     done = await asyncio.to_thread(

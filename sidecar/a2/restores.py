@@ -47,7 +47,7 @@ async def restore(a2: A2, wanted: str, token: str | None) -> PreviewOutput | Act
         return a2.tokens.offer(call, preview, seen, text)
     saved_as = a2.tokens.check(token, call, preview, seen, text)
     async with a2.repairing:
-        async with a2.frozen():
+        async with a2.frozen(paths):
             try:
                 done = await asyncio.to_thread(
                     lambda: a2.repairs.restore(

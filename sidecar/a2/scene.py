@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +19,7 @@ from sidecar.a2.windows import SLACK_SECONDS, Since, Window, Windows, Writers
 from sidecar.git.baseline import Baseline, Held
 from sidecar.git.blobs import Stored
 from sidecar.git.worktree import NO_FILE
+from sidecar.model.job import now
 
 TOLD_SECONDS = 0.08
 """How soon a watched tree tells of a change."""
@@ -91,8 +93,28 @@ class Scene:
     """What was read at once and is not taken into account yet, by path, the oldest first."""
     recent: dict[str, None] = field(default_factory=dict)
     """Files that were written or are about to be, the newest last; a version of them may not be recorded yet."""
+    mended: dict[str, float] = field(default_factory=dict)
+    """Since when a repair puts files, by path; workers are held still meanwhile."""
     saves: dict[str, float] = field(default_factory=dict)
     """When the file that a person saved last was changed, as its editor's word came, by path."""
+
+    @contextlib.contextmanager
+    def mending(self, paths: Iterable[str]) -> Iterator[None]:
+        """While a repair puts these files, what is met there is nobody's, whoever looks."""
+        mended = dict.fromkeys(paths, now())
+        self.mended |= mended
+        try:
+            yield
+        finally:
+            for path in mended:
+                self.mended.pop(path, None)
+
+    def made(self, path: str, found: Found, writers: tuple[str, ...] | None = None) -> tuple[str, ...] | None:
+        """Who made a content, where that is known without a word of anybody: nobody, where a repair puts it."""
+        since = self.mended.get(path) if writers is None else None
+        if since is None or (found.changed_at is not None and found.changed_at < since):
+            return writers
+        return ()
 
     def learn(self, held: Mapping[str, Held]) -> None:
         """Takes what the baseline holds of some paths."""

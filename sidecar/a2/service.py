@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -384,8 +384,8 @@ class A2:
         return self.repairing.locked() or self.rerunning > 0
 
     @contextlib.asynccontextmanager
-    async def frozen(self) -> Any:
-        """Holds every write worker still for the moment of a repair."""
+    async def frozen(self, paths: Iterable[str]) -> Any:
+        """Holds every write worker still for the moment in which a repair puts these files."""
         handles = [
             live.job.handle
             for live in self.manager.live.values()
@@ -393,6 +393,7 @@ class A2:
         ]
         await self.manager.executor.freeze(handles)
         try:
-            yield
+            with contextlib.nullcontext() if self.witness.scene is None else self.witness.scene.mending(paths):
+                yield
         finally:
             await self.manager.executor.thaw(handles)

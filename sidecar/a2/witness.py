@@ -334,12 +334,12 @@ class Witness:
                     content = Found(mode, oid, one.changed_at)
                     if scene.misdated({path: content}, one.began):
                         content = content._replace(changed_at=None)
-                    steps.append(Step(path, content, scene.since(path, read_at), one.ended, None))
+                    steps.append(Step(path, content, scene.since(path, read_at), one.ended, scene.made(path, content)))
                 read_at = max(read_at, one.began)
             last = found.get(path)
             if last is not None and not scene.is_overtaken(path, last, read[0]):
                 if (last.oid, last.oid and last.mode) != (oid, oid and mode):
-                    steps.append(Step(path, last, scene.since(path, read_at), read[1], writers))
+                    steps.append(Step(path, last, scene.since(path, read_at), read[1], scene.made(path, last, writers)))
                 read_at = max(read_at, read[0])
             scene.note_read(path, read_at)
         scene.note_recent(step.path for step in steps)

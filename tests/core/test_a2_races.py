@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -137,3 +138,34 @@ async def test_an_unannounced_save_is_placed_where_it_was_made_not_where_it_was_
         (conflict,) = await round_.conflicts()
         assert conflict["kind"] == "user-edit"
         assert scene.history.versions["app.py"][-1].writers == (USER,)
+
+
+async def test_what_a_repair_puts_is_nobodys_though_a_look_meets_it_first(
+    repo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_round(repo) as round_:
+        a2, loop = round_.core.a2, asyncio.get_running_loop()
+        job = await round_.write("first", patch(2, "two"), report("app.py"))
+        await round_.ended(job)
+        preview = await round_.call("codex_rollback")
+        roll_back = a2.repairs.rollback
+
+        def and_a_look(*arguments: Any, **more: Any) -> Any:
+            done = roll_back(*arguments, **more)
+            asyncio.run_coroutine_threadsafe(a2.look(), loop).result(30)
+            return done
+
+        monkeypatch.setattr(a2.repairs, "rollback", and_a_look)
+        await round_.call("codex_rollback", token=preview["token"])
+        assert (repo / "app.py").read_text() == TEXT
+        scene = a2.witness.scene
+        assert scene is not None
+        newest = scene.history.newest("app.py")
+        assert newest is not None
+        assert (newest.writers, newest.oid) == ((), scene.base_of("app.py").oid)
+        # What comes after it is somebody's again.
+        (repo / "app.py").write_text(TEXT.replace("line 8\n", "eight\n"))
+        await a2.look()
+        newest = scene.history.newest("app.py")
+        assert newest is not None
+        assert newest.writers == (USER,)
