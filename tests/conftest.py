@@ -54,18 +54,27 @@ def _private(path: Path) -> Path:
     return path
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begins with what takes long, so that two processes of a run end together.
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begins with what takes long, so that the processes of a run end together.
 
-    Each process is given one half of the list and steals from the end of the other's: the windows stand at the head of
-    the first half and stay whole, what else is slow at the head of the second, and what is quick is left to be stolen.
+    Each process is given an equal part of the list and steals from the end of the others': the windows stand at the
+    head of the first part and stay whole, what else is slow at the heads of the rest, and what is quick is left to be
+    stolen.
     """
+    parts = getattr(config, "workerinput", {"workercount": 1})["workercount"]
     windows = [item for item in items if item.path.name.startswith("test_vscode")]
     slow = [item for item in items if item.get_closest_marker("slow") and item not in windows]
     heavy = {*windows, *slow}
     quick = [item for item in items if item not in heavy]
-    first = max(0, len(items) // 2 - len(windows))
-    items[:] = windows + quick[:first] + slow + quick[first:]
+    share = -(-len(slow) // max(1, parts - 1))
+    heads = [windows, *(slow[at : at + share] for at in range(0, len(slow), share or 1))]
+    size = len(items) // parts
+    items[:] = []
+    for head in heads:
+        room = max(0, size - len(head))
+        items += [*head, *quick[:room]]
+        quick = quick[room:]
+    items += quick
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
