@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,30 +95,30 @@ def ended(repo: Path, *jobs: dict[str, Any]) -> None:
         left = Cli(repo).json("wait-any", *left)["remainingJobIds"]
 
 
-def colliding(repo: Path, referee: Referee | None = None) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def colliding(
+    referee: Referee, titles: Sequence[str] = ("first", "second"), before: int = 0
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """The steps of two workers that change the same line; the second one starts from the text before the first.
 
     Args:
-        referee: tells each of workers that are called `first` and `second` what is known of the other.
+        referee: tells each of them what is known of the other.
+        titles: of the two jobs.
+        before: how many commands come before these steps, in each of them.
     """
+    one, two = titles
     patch = f"*** Begin Patch\n*** Update File: {PATH}\n@@\n line 3\n-line 4\n+four by w1\n*** End Patch\n"
-    meets = {"path": str(repo / PATH), "holds": "four by w1"}
-    done = {"path": str(repo / PATH), "holds": "four by w2"}
-    if referee is not None:
-        return (
-            [{"patch": patch}, {**report("did it", PATH), **referee.after("second")}],
-            [{"sh": rewrite("four by w2"), **referee.after("first")}, report("did it", PATH)],
-        )
+    first = {"patch": patch, **(referee.after(two, before) if before else {})}
+    second = {"sh": rewrite("four by w2"), **referee.after(one, before + 1)}
     return (
-        [{"patch": patch}, {**report("did it", PATH), "until": done, "delay": 1}],
-        [{"sh": rewrite("four by w2"), "until": meets, "delay": 0.5}, report("did it", PATH)],
+        [first, {**report("did it", PATH), **referee.after(two, before + 1)}],
+        [second, report("did it", PATH)],
     )
 
 
 def collide(repo: Path) -> None:
     """Two workers change the same line."""
     with Referee(repo, repo.parent / "known") as referee:
-        scripts = zip(("first", "second"), colliding(repo, referee), strict=True)
+        scripts = zip(("first", "second"), colliding(referee), strict=True)
         ended(repo, *[spawn(repo, title, *steps) for title, steps in scripts])
     (conflict,) = Cli(repo).json("conflicts", expect=1)["conflicts"]
     assert (conflict["kind"], conflict["severity"]) == ("overlapping-edit", "warning")

@@ -22,6 +22,7 @@ from tests.support.cli import report, script
 from tests.support.codex import native_codex, write_codex_home
 from tests.support.pythons import program, python_of_version, python_without
 from tests.support.raw import endpoint, no_service_left, wait_until
+from tests.support.referee import Referee
 from tests.support.repo import git, make_repo
 from tests.support.vscode import Window, build_extension, chromium, open_window
 from tests.support.vscode_place import FILES, FIRST, PATH, SECOND, TEXT, colliding, wait_for
@@ -121,7 +122,7 @@ def persons(repo: Path) -> dict[str, str]:
     }
 
 
-def collide(window: Window, repo: Path, python: Path, go: Path) -> None:
+def collide(window: Window, repo: Path, python: Path, go: Path, referee: Referee) -> None:
     """The walkthrough first, with its sample; then two workers from the palette, and the warning of their conflict."""
     # Only without the GPU's help a terminal's text can be read in the page.
     window.choose({"terminal.integrated.gpuAcceleration": "off"})
@@ -134,7 +135,8 @@ def collide(window: Window, repo: Path, python: Path, go: Path) -> None:
 
     # Both begin before one of them writes. The model waits 20 s at most with an answer; a busy machine needs more.
     begin = [{"sh": "true", "until": {"path": str(go), "holds": "go"}}] * 8
-    one, two = (script(*begin, *steps, task=task) for task, steps in zip(TASKS[:2], colliding(repo), strict=True))
+    steps = colliding(referee, [title_of(task) for task in TASKS[:2]], len(begin))
+    one, two = (script(*begin, *own, task=task) for task, own in zip(TASKS[:2], steps, strict=True))
     seen = window.play("spawn", "newcomer-spawned", folder=str(repo), prompt=one, dirty="uncommitted changes")
     assert seen["row"].startswith("w1, Retry each upload")
     assert seen["toasts"] == 0
@@ -275,7 +277,8 @@ def test_the_extension_installs_its_server(tmp_path: Path) -> None:
             python = storage / made / "bin" / "python"
 
             before = persons(repo)
-            collide(window, repo, python, tmp_path / "go")
+            with Referee(repo, tmp_path / "known") as referee:
+                collide(window, repo, python, tmp_path / "go", referee)
             assert persons(repo) == before
 
             # Another window starts what this one has found without asking, and asks where that does not start.

@@ -53,7 +53,7 @@ def test_vs_codes_agent_is_a_boss(place: Place, repo: Path) -> None:
         assert window.play("mcp", "mcp", server="Codex workers") == len(catalog.listed())
         jobs = []
         with Referee(repo, repo.parent / "known") as referee:
-            for title, steps in zip(("first", "second"), colliding(repo, referee), strict=True):
+            for title, steps in zip(("first", "second"), colliding(referee), strict=True):
                 # What can change something is asked by VS Code, what only reads is not.
                 given = {"prompt": script(*steps, task=title), "title": title, "sandbox": "workspace-write"}
                 jobs.append(call(place, "codex_spawn", confirm="Spawn a Codex worker", **given)["jobId"])
