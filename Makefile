@@ -10,10 +10,9 @@ demo: $(VENV)
 	@$(MAKE) --no-print-directory $(CODEX) || echo "The pinned Codex CLI could not be installed; the demo uses what it finds."
 	@PATH="$(CODEX_BIN):$$PATH" .venv/bin/codex-sidecar demo
 
-# The tests wait more than they compute, so two cores carry three processes.
 test: $(VENV) $(CODEX) lint
 	@scripts/setup.sh system
-	$(PYTEST) -n 3 --dist worksteal --durations=25
+	$(PYTEST) -n 2 --dist worksteal --durations=25
 
 test-fast: $(VENV) $(CODEX)
 	$(PYTEST) -n 2 -m "not slow"
